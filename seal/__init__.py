@@ -1,0 +1,1 @@
+"""What the stages share: pure parts of the audit. No command line, no DVC and no fixed path in here."""

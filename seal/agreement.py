@@ -1,0 +1,171 @@
+"""Agreement of rewards with the human choice, alignment resistance, alignment regimes. Pure functions of tables."""
+
+from collections.abc import Callable, Iterator
+from typing import Any, NamedTuple
+
+import numpy as np
+import pandas as pd
+
+from seal.uncertainty import ClusterBootstrap, Interval, exact_mcnemar, weighted_median, wilson
+
+REGIMES = {
+    "stayed_aligned": (True, True),
+    "got_aligned": (False, True),
+    "resists_alignment": (False, False),
+    "reversed_alignment": (True, False),
+}
+"""Alignment regime by whether (control, aligned) agree with the human (SEAL, section 3)."""
+
+
+class Bootstrap(NamedTuple):
+    """How intervals are made."""
+
+    resamples: int
+    seed: int
+    level: float
+    """Share of such intervals that hold the truth, for example 0.95."""
+
+
+def subsets(pairs: pd.DataFrame) -> Iterator[tuple[tuple[str, ...], np.ndarray]]:
+    """The parts of a table that every figure is given for: names for the metrics file, and a mask of rows, [pairs]."""
+    yield ("all",), np.ones(len(pairs), dtype=bool)
+    yield ("differing_texts",), (pairs["chosen_text"] != pairs["rejected_text"]).to_numpy()
+    for column in ("part", "source"):
+        for value in sorted(pairs[column].unique()):
+            yield (f"by_{column}", value), (pairs[column] == value).to_numpy()
+
+
+def by_subset(pairs: pd.DataFrame, measure: Callable[[np.ndarray], dict[str, Any]]) -> dict[str, Any]:
+    """Nest the figures that `measure` gives for each subset's mask under the subset's names."""
+    figures: dict[str, Any] = {}
+    for names, mask in subsets(pairs):
+        level = figures
+        for name in names[:-1]:
+            level = level.setdefault(name, {})
+        level[names[-1]] = measure(mask)
+    return figures
+
+
+def resistance(scores: pd.DataFrame, lengths: np.ndarray, clusters: np.ndarray, bootstrap: Bootstrap) -> dict[str, Any]:
+    """Agreement with the human choice and alignment resistance of one role.
+
+    Parameters
+    ----------
+    scores
+        A role's rewards, as `scores.read` gives them.
+    lengths
+        [pairs, 2] characters of the chosen and the rejected response, for the length baseline.
+    clusters
+        [pairs] opening prompt of each pair.
+    bootstrap
+        How intervals are made.
+
+    Returns
+    -------
+    Counts, shares with their intervals (`_low`, `_high`; null where a single opening prompt leaves none), margins in units of the reward.
+    Intervals by bootstrap over opening prompts; those under `independent_pairs` take every pair for independent.
+    """
+    pairs = len(scores)
+    if pairs == 0:
+        return {"pairs": 0}
+    draw = ClusterBootstrap(clusters, bootstrap.resamples, bootstrap.seed)
+    agrees = scores["agreement"].to_numpy(dtype=bool)
+    margins = scores["chosen_score"].to_numpy(dtype=float) - scores["rejected_score"].to_numpy(dtype=float)
+    longer = lengths[:, 0] > lengths[:, 1]
+    agreement = draw.mean_interval(agrees, bootstrap.level)
+    return {
+        "pairs": pairs,
+        "opening_prompts": draw.clusters,
+        **with_interval("agreement", agrees.mean(), agreement),
+        **with_interval("resistance", 1 - agrees.mean(), agreement and Interval(1 - agreement.high, 1 - agreement.low)),
+        "ties": int((margins == 0).sum()),
+        **with_interval("margin_mean", margins.mean(), draw.mean_interval(margins, bootstrap.level)),
+        **_median(margins, draw, bootstrap.level),
+        **with_interval("length_agreement", longer.mean(), draw.mean_interval(longer, bootstrap.level)),
+        "length_ties": int((lengths[:, 0] == lengths[:, 1]).sum()),
+        "independent_pairs": with_interval("agreement", None, wilson(int(agrees.sum()), pairs, bootstrap.level)),
+    }
+
+
+def _median(margins: np.ndarray, draw: ClusterBootstrap, level: float) -> dict[str, Any]:
+    median = weighted_median(margins)
+    return with_interval("margin_median", median(np.ones(len(margins))), draw.interval(median, level))
+
+
+def regimes(control: np.ndarray, aligned: np.ndarray, clusters: np.ndarray, bootstrap: Bootstrap) -> dict[str, Any]:
+    """Counts and shares of the four alignment regimes.
+
+    Parameters
+    ----------
+    control, aligned
+        [pairs] whether each role agrees with the human.
+    clusters
+        [pairs] opening prompt of each pair.
+    bootstrap
+        How intervals are made.
+    """
+    pairs = len(control)
+    if pairs == 0:
+        return {"pairs": 0}
+    draw = ClusterBootstrap(clusters, bootstrap.resamples, bootstrap.seed)
+    figures: dict[str, Any] = {"pairs": pairs, "opening_prompts": draw.clusters}
+    for name, (before, after) in REGIMES.items():
+        members = (control == before) & (aligned == after)
+        count = int(members.sum())
+        figures[name] = {
+            "pairs": count,
+            **with_interval("share", members.mean(), draw.mean_interval(members, bootstrap.level)),
+            "independent_pairs": with_interval("share", None, wilson(count, pairs, bootstrap.level)),
+        }
+    return figures
+
+
+def pairwise(first: np.ndarray, second: np.ndarray, clusters: np.ndarray, bootstrap: Bootstrap) -> dict[str, Any]:
+    """How two roles' agreement with the human compares, on the same pairs.
+
+    Parameters
+    ----------
+    first, second
+        [pairs] whether each role agrees with the human.
+    clusters
+        [pairs] opening prompt of each pair.
+    bootstrap
+        How intervals are made.
+
+    Returns
+    -------
+    Both shares, their paired difference with its interval by bootstrap over opening prompts, the discordant pairs, and under
+    `independent_pairs` the exact McNemar test.
+    """
+    pairs = len(first)
+    if pairs == 0:
+        return {"pairs": 0}
+    draw = ClusterBootstrap(clusters, bootstrap.resamples, bootstrap.seed)
+    difference = first.astype(float) - second.astype(float)
+    only_first, only_second = int((first & ~second).sum()), int((~first & second).sum())
+    test = exact_mcnemar(only_first, only_second)
+    return {
+        "pairs": pairs,
+        "opening_prompts": draw.clusters,
+        "first_agreement": first.mean(),
+        "second_agreement": second.mean(),
+        **with_interval("difference", difference.mean(), draw.mean_interval(difference, bootstrap.level)),
+        "only_first_agrees": only_first,
+        "only_second_agrees": only_second,
+        "independent_pairs": {"mcnemar_p": test.p, "mcnemar_log10_p": test.log10_p},
+    }
+
+
+def with_interval(name: str, value: float | None, interval: Interval | None) -> dict[str, float | None]:
+    """A figure and the ends of its interval under names of one pattern; without the figure where it is None."""
+    ends = {f"{name}_low": interval and interval.low, f"{name}_high": interval and interval.high}
+    return ends if value is None else {name: value, **ends}
+
+
+def margin_histogram(scores: pd.DataFrame, bins: int = 40) -> pd.DataFrame:
+    """Counts of margins in units of their own standard deviation, in equal bins over [-4, 4]; what lies beyond counts at the ends."""
+    margins = scores["chosen_score"].to_numpy(dtype=float) - scores["rejected_score"].to_numpy(dtype=float)
+    spread = margins.std() or 1.0
+    edges = np.linspace(-4, 4, bins + 1)
+    counts, _ = np.histogram(np.clip(margins / spread, -4, 4), edges)
+    return pd.DataFrame({"margin": np.round((edges[:-1] + edges[1:]) / 2, 3), "share": np.round(counts / max(len(margins), 1), 6)})

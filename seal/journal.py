@@ -1,0 +1,55 @@
+"""Finished work kept on disk as it comes, so that a killed run loses at most what it had in hand."""
+
+import fcntl
+import json
+import os
+from pathlib import Path
+from types import TracebackType
+from typing import Any
+
+from seal.errors import InputError
+
+
+class Journal:
+    """A file of JSON records, one a line, that only grows and that one process holds at a time.
+
+    Use it as a context manager. `records` holds what earlier runs wrote; a last line that a kill tore in two is dropped.
+
+    Raises
+    ------
+    InputError
+        If another process holds the file, or a line in its midst is damaged.
+    """
+
+    def __init__(self, path: str | Path) -> None:
+        self.path = Path(path)
+        self.records: list[dict[str, Any]] = []
+
+    def __enter__(self) -> "Journal":
+        self.path.parent.mkdir(parents=True, exist_ok=True)
+        self._stream = open(self.path, "a+b")
+        try:
+            fcntl.flock(self._stream, fcntl.LOCK_EX | fcntl.LOCK_NB)
+        except OSError:
+            self._stream.close()
+            raise InputError(f"{self.path}: another process is writing to it; wait until it ends, or stop it") from None
+        self._stream.seek(0)
+        content = self._stream.read()
+        whole = content.rfind(b"\n") + 1
+        self._stream.truncate(whole)
+        for number, line in enumerate(content[:whole].splitlines(), start=1):
+            try:
+                self.records.append(json.loads(line))
+            except ValueError:
+                self._stream.close()
+                raise InputError(f"{self.path}: line {number} is damaged; delete the file to start afresh") from None
+        return self
+
+    def append(self, record: dict[str, Any]) -> None:
+        """Add a record; once this returns it outlives a kill."""
+        self._stream.write(json.dumps(record).encode() + b"\n")
+        self._stream.flush()
+        os.fsync(self._stream.fileno())
+
+    def __exit__(self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None) -> None:
+        self._stream.close()

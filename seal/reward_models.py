@@ -1,0 +1,234 @@
+"""Reward models: transformers sequence classifiers, loaded so that nothing in them is left to chance."""
+
+import importlib.metadata
+import json
+import logging
+import os
+import time
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
+from pathlib import Path
+from typing import Any, Literal, NamedTuple
+
+import torch
+import transformers
+from torch import nn
+
+from seal import inputs
+from seal.checkpoints import Checkpoint, locate
+from seal.errors import InputError
+from seal.files import fingerprint
+from seal.inputs import Format, Input
+
+Dtype = Literal["fp32", "bf16", "auto"]
+"""Of the weights and products; `auto` takes bf16 where the device multiplies at least twice as fast in it. The head is always fp32."""
+
+HEADS = ("score", "classifier", "classification_head", "pooler")
+"""What transformers calls the layers between the last hidden state and the reward, in its sequence classifiers."""
+
+ADAPTER = "adapter_config.json"
+
+transformers.utils.logging.disable_progress_bar()
+
+
+class RewardModel(NamedTuple):
+    """A loaded reward model, ready to score."""
+
+    checkpoint: Checkpoint
+    model: Any
+    tokenizer: Any
+    format: Format
+    output: int
+    """Which of the model's outputs is the reward."""
+    limit: int | None
+    """The largest input in tokens; None where there is none."""
+    dtype: Literal["fp32", "bf16"]
+    device: torch.device
+
+    def encode(self, texts: Sequence[str]) -> list[Input]:
+        """The tokens of each text, in order."""
+        return inputs.encode(self.tokenizer, texts, self.format, self.limit)
+
+    @torch.inference_mode()
+    def rewards(self, batch: dict[str, torch.Tensor]) -> torch.Tensor:
+        """The rewards of a padded batch, [rows], fp32."""
+        logits: torch.Tensor = self.model(**batch).logits
+        return logits[:, self.output].float()
+
+    def fingerprint(self) -> str:
+        """Changes with all that the rewards depend on, down to their last digits."""
+        versions = [importlib.metadata.version(package) for package in ("torch", "transformers", "peft", "tokenizers")]
+        machine = [self.device.type, torch.get_num_threads() if self.device.type == "cpu" else 0]
+        return fingerprint(self.checkpoint.fingerprint(), self.format, self.output, self.limit, self.dtype, machine, versions)
+
+
+def load(
+    name: str,
+    revision: str = "",
+    format: Format = "transcript",
+    output: str = "",
+    max_length: int = 0,
+    dtype: Dtype = "fp32",
+    device: torch.device | None = None,
+) -> RewardModel:
+    """Load a reward model for scoring.
+
+    Parameters
+    ----------
+    name, revision
+        See `checkpoints.locate`. A folder with a PEFT adapter is put on the base model that it names.
+    format
+        How a text becomes input.
+    output
+        Label or index of the output that is the reward; needed where the model has several.
+    max_length
+        The largest input in tokens; 0 for no limit but the model's own number of absolute positions.
+    dtype, device
+        `device` defaults to `SEAL_DEVICE`, else CUDA where there is one, else the CPU.
+
+    Raises
+    ------
+    InputError
+        If the model cannot be found or loaded, brings its own code, lacks weights (which would be drawn at random), or has
+        several outputs and `output` names none.
+    """
+    checkpoint = locate(name, revision)
+    device = device or default_device()
+    with quiet():
+        model, tokenizer = _load_adapter(checkpoint) if (checkpoint.folder / ADAPTER).is_file() else load_classifier(checkpoint)
+    if format == "chat" and not getattr(tokenizer, "chat_template", None):
+        raise InputError(f"model {name}: format chat, but its tokenizer has no chat template; use format pair or transcript")
+    which = _output(name, model.config, output)
+    narrow = prefers_bf16(dtype, device)
+    if narrow:
+        _to_bf16(model)
+    limits = [limit for limit in (max_length, absolute_positions(model)) if limit]
+    return RewardModel(
+        checkpoint, model.to(device).eval(), tokenizer, format, which, min(limits, default=None), "bf16" if narrow else "fp32", device
+    )
+
+
+def default_device() -> torch.device:
+    """Where to run: it comes from the environment, because a device is no reason to run a stage again."""
+    return torch.device(os.environ.get("SEAL_DEVICE") or ("cuda" if torch.cuda.is_available() else "cpu"))
+
+
+def load_classifier(checkpoint: Checkpoint, new_outputs: int | None = None) -> tuple[Any, Any]:
+    """Load a sequence classifier and its tokenizer in fp32.
+
+    Parameters
+    ----------
+    checkpoint
+        The folder to load from.
+    new_outputs
+        Give the model a fresh head with so many outputs, drawn with torch's seed. By default a model whose head is missing is
+        refused: transformers would draw it at random and go on.
+    """
+    options = {} if new_outputs is None else {"num_labels": new_outputs}
+    try:
+        model, report = transformers.AutoModelForSequenceClassification.from_pretrained(
+            checkpoint.folder, output_loading_info=True, dtype=torch.float32, trust_remote_code=False, local_files_only=True, **options
+        )
+        tokenizer = load_tokenizer(checkpoint.folder)
+    except Exception as error:  # transformers raises many kinds for one cause: the files are not a model that it can load
+        raise InputError(f"model {checkpoint.name}: {_one_line(error)}; give a transformers sequence classifier in safe form") from error
+    absent = sorted(set(report["missing_keys"]) | {key for key, *_ in report["mismatched_keys"]})
+    if new_outputs is not None:
+        absent = [key for key in absent if not _in_head(key)]
+    if absent:
+        raise InputError(
+            f"model {checkpoint.name}: its files lack the weights {', '.join(absent[:4])}{' …' if len(absent) > 4 else ''}, which would be "
+            "drawn at random; give a model with a trained reward head (train one with stages/train.py)"
+        )
+    return model, tokenizer
+
+
+def load_tokenizer(folder: Path) -> Any:
+    """The tokenizer in a folder."""
+    return transformers.AutoTokenizer.from_pretrained(folder, trust_remote_code=False, local_files_only=True)
+
+
+def _load_adapter(checkpoint: Checkpoint) -> tuple[Any, Any]:
+    import peft
+
+    config = json.loads((checkpoint.folder / ADAPTER).read_text())
+    base = locate(config["base_model_name_or_path"], config.get("revision") or "")
+    weights = peft.load_peft_weights(str(checkpoint.folder), device="cpu")
+    heads = [key for key in weights if _in_head(key) and key.endswith("weight")]
+    if not heads:
+        raise InputError(f"model {checkpoint.name}: its adapter holds no reward head; train it with the head among modules_to_save")
+    model, tokenizer = load_classifier(base, new_outputs=max(len(weights[key]) for key in heads if "pooler" not in key))
+    adapted = peft.PeftModel.from_pretrained(model, str(checkpoint.folder)).merge_and_unload()
+    if any((checkpoint.folder / file).is_file() for file in ("tokenizer.json", "tokenizer_config.json")):
+        tokenizer = load_tokenizer(checkpoint.folder)
+    return adapted, tokenizer
+
+
+def _in_head(key: str) -> bool:
+    return any(part in HEADS for part in key.split("."))
+
+
+def _output(name: str, config: Any, output: str) -> int:
+    labels = {str(label): int(index) for index, label in config.id2label.items()}
+    if output:
+        index = labels.get(output, int(output) if output.isdigit() else -1)
+        if index not in labels.values():
+            raise InputError(f"model {name}: no output {output!r}; it has {', '.join(labels)}")
+        return index
+    if config.num_labels != 1:
+        raise InputError(f"model {name}: it has {config.num_labels} outputs ({', '.join(labels)}); name the reward among them in `output`")
+    return 0
+
+
+def absolute_positions(model: nn.Module) -> int | None:
+    """How many positions a model has embeddings for; None where positions are relative or rotary, and inputs may have any length."""
+    for name, module in model.named_modules():
+        if isinstance(module, nn.Embedding) and name.rsplit(".", 1)[-1] in ("position_embeddings", "wpe", "embed_positions"):
+            offset = getattr(module, "offset", 0) or (module.padding_idx + 1 if module.padding_idx is not None else 0)
+            return module.num_embeddings - offset
+    return None
+
+
+def prefers_bf16(dtype: Dtype, device: torch.device) -> bool:
+    """Whether `dtype` means bf16 on this device."""
+    return dtype == "bf16" or (dtype == "auto" and _bf16_speed(device) >= 2)
+
+
+def _bf16_speed(device: torch.device) -> float:
+    """How many times as fast as in fp32 the device multiplies in bf16, by trial: what a processor says of itself can be wrong."""
+
+    def seconds(dtype: torch.dtype) -> float:
+        matrix = torch.ones(1024, 1024, dtype=dtype, device=device)
+        trials = []
+        for _ in range(5):
+            start = time.perf_counter()
+            (matrix @ matrix)[0, 0].item()
+            trials.append(time.perf_counter() - start)
+        return min(trials)
+
+    return seconds(torch.float32) / seconds(torch.bfloat16)
+
+
+def _to_bf16(model: nn.Module) -> None:
+    """Everything but the head, which gets its input in fp32."""
+    model.to(torch.bfloat16)
+    for name, module in model.named_modules():
+        if name.rsplit(".", 1)[-1] in HEADS:
+            module.float()
+            module.register_forward_pre_hook(lambda _, args: tuple(arg.float() if torch.is_tensor(arg) else arg for arg in args))
+
+
+@contextmanager
+def quiet() -> Iterator[None]:
+    """Keep transformers' load report off the terminal: what it warns of is an error here, told in one line."""
+    log = logging.getLogger("transformers")
+    level = log.level
+    log.setLevel(logging.ERROR)
+    try:
+        yield
+    finally:
+        log.setLevel(level)
+
+
+def _one_line(error: Exception) -> str:
+    return " ".join(str(error).split())[:300] or type(error).__name__

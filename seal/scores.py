@@ -1,0 +1,62 @@
+"""Tables of rewards on disk, joined to the pairs that they belong to."""
+
+from pathlib import Path
+
+import numpy as np
+import pandas as pd
+
+from seal.errors import InputError
+
+SCORE_COLUMNS = ["row_id", "chosen_score", "rejected_score", "agreement"]
+
+
+def table(row_ids: np.ndarray, chosen: np.ndarray, rejected: np.ndarray) -> pd.DataFrame:
+    """The table of a role's rewards in SEAL's columns. A tie is no agreement."""
+    return pd.DataFrame(
+        {"row_id": row_ids, "chosen_score": chosen, "rejected_score": rejected, "agreement": chosen > rejected}, columns=SCORE_COLUMNS
+    )
+
+
+def read(path: str | Path, pairs: pd.DataFrame) -> pd.DataFrame:
+    """Read a role's rewards in the order of the pairs. SEAL's own files serve as well.
+
+    Parameters
+    ----------
+    path
+        A CSV with `SCORE_COLUMNS`.
+    pairs
+        The table of pairs; the rewards must be those of its rows, each once.
+
+    Raises
+    ------
+    InputError
+        If the file is missing, lacks a column, holds what is no number, or its row_ids are not those of the pairs.
+    """
+    try:
+        scores = pd.read_csv(path)
+    except FileNotFoundError:
+        raise InputError(f"{path}: no such file; run stages/compare.py to write it, or `dvc repro`") from None
+    except ValueError as error:
+        raise InputError(f"{path}: not a CSV table ({error}); run stages/compare.py to write it") from error
+    missing = [column for column in SCORE_COLUMNS[:3] if column not in scores]
+    if missing:
+        raise InputError(f"{path}: lacks the column(s) {', '.join(missing)}; expected {', '.join(SCORE_COLUMNS)}")
+    for column in SCORE_COLUMNS[:3]:
+        numbers = pd.to_numeric(scores[column], errors="coerce")
+        bad = np.flatnonzero(~np.isfinite(numbers))
+        if len(bad):
+            raise InputError(f"{path}, row {bad[0] + 1}, column {column}: {scores[column].iloc[bad[0]]!r}; expected a finite number")
+        scores[column] = numbers
+    twice = scores["row_id"][scores["row_id"].duplicated()]
+    if len(twice):
+        raise InputError(f"{path}: row_id {twice.iloc[0]} stands there more than once; row_ids must be unique")
+    unmatched = sorted(set(scores["row_id"]) ^ set(pairs["row_id"]))
+    if unmatched:
+        where = "the pairs" if unmatched[0] in set(pairs["row_id"]) else "the rewards"
+        raise InputError(
+            f"{path}: {len(unmatched)} row_ids do not match the pairs, first {unmatched[0]}, which is only in {where}; "
+            "score these pairs with stages/compare.py"
+        )
+    scores = scores.set_index("row_id").loc[pairs["row_id"]].reset_index()
+    scores["agreement"] = scores["chosen_score"] > scores["rejected_score"]
+    return scores[SCORE_COLUMNS]

@@ -1,0 +1,280 @@
+"""Bradley-Terry reward models: a LoRA adapter and a reward head on a base model, trained on pairs of texts."""
+
+import json
+import math
+import re
+import shutil
+import sys
+import warnings
+from collections.abc import Iterator, Sequence
+from pathlib import Path
+from typing import Any, Literal, NamedTuple
+
+import numpy as np
+import pandas as pd
+import peft
+import torch
+import transformers
+from transformers.trainer_pt_utils import get_length_grouped_indices
+from transformers.trainer_utils import get_last_checkpoint
+
+from seal import inputs, transcripts
+from seal.checkpoints import locate
+from seal.errors import InputError
+from seal.files import folder_fingerprint, write_text
+from seal.inputs import Format, Input
+from seal.reward_models import ADAPTER, Dtype, absolute_positions, default_device, load_classifier, prefers_bf16, quiet
+from seal.scoring import collate
+from seal.transcripts import Turn
+
+Task = Literal["preference", "on-topic"]
+"""`preference`: the chosen text beats the rejected one. `on-topic`: a response beats one taken from another prompt; which side of the pair
+it comes from is drawn at random, so that no human preference is seen."""
+
+
+class TextPair(NamedTuple):
+    """Two whole transcripts; the first is to earn the higher reward."""
+
+    better: str
+    worse: str
+
+
+class Settings(NamedTuple):
+    """How to train."""
+
+    base: str
+    """The base model, as `checkpoints.locate` takes it."""
+    base_revision: str
+    start: str
+    """Folder of an adapter to go on from; empty to start afresh."""
+    format: Format
+    max_length: int
+    """Tokens of the longest input; what goes beyond is left out as in scoring, and counted."""
+    rank: int
+    """Rank of the LoRA adapter; its alpha is twice that."""
+    top_layers: int
+    """How many of the last layers get an adapter; 0 for all."""
+    epochs: int
+    batch_pairs: int
+    learning_rate: float
+    """Peak; warmed up over the first tenth of the steps, then linear to zero."""
+    dtype: Dtype
+    seed: int
+
+
+class Trained(NamedTuple):
+    """What training reports."""
+
+    counts: dict[str, int]
+    history: pd.DataFrame
+    """One row an epoch: epoch, train_loss, validation_loss, validation_accuracy."""
+    chosen_epoch: int
+    """The epoch kept: the one with the lowest validation loss."""
+
+
+def text_pairs(pairs: pd.DataFrame, task: Task, seed: int) -> list[TextPair]:
+    """The pairs of texts of a task, in the order of `pairs`; pairs of equal texts are left out, for they teach nothing."""
+    if task == "preference":
+        made = [TextPair(*texts) for texts in pairs[["chosen_text", "rejected_text"]].itertuples(index=False, name=None)]
+    else:
+        made = _on_topic(pairs, np.random.default_rng(seed))
+    return [pair for pair in made if pair.better != pair.worse]
+
+
+def _on_topic(pairs: pd.DataFrame, random: np.random.Generator) -> list[TextPair]:
+    openings = pairs["opening_prompt"].to_numpy()
+    if len(set(openings)) < 2:
+        raise InputError("task on-topic needs pairs with at least two opening prompts in a part; give more pairs, or task preference")
+    made = []
+    for row, opening in enumerate(openings):
+        side = ("chosen", "rejected")[random.integers(2)]
+        other = random.integers(len(pairs))
+        while openings[other] == opening:
+            other = random.integers(len(pairs))
+        text = pairs[f"{side}_text"].iloc[row]
+        response = pairs[f"{('chosen', 'rejected')[random.integers(2)]}_response"].iloc[other]
+        made.append(TextPair(text, transcripts.render([*transcripts.parse(text)[:-1], Turn(transcripts.ASSISTANT, response)])))
+    return made
+
+
+def train(settings: Settings, training: Sequence[TextPair], validation: Sequence[TextPair], out: Path, work: Path) -> Trained:
+    """Train an adapter and a head, keep the epoch with the lowest validation loss, and save both as safetensors.
+
+    The loss is that of Bradley and Terry: -log sigmoid(reward(better) - reward(worse)), averaged over pairs.
+
+    Parameters
+    ----------
+    settings
+        How to train. The same settings and texts give the same bytes on the same machine.
+    training, validation
+        Pairs of texts; neither may be empty.
+    out
+        Folder for the adapter, which must not exist.
+    work
+        Folder for a checkpoint after each epoch, from which a killed run goes on; removed at the end.
+
+    Raises
+    ------
+    InputError
+        If there are no pairs, or a model cannot be loaded.
+    """
+    if not training or not validation:
+        raise InputError(f"{len(training)} training and {len(validation)} validation pairs; both parts need some: give more pairs")
+    device = default_device()
+    transformers.set_seed(settings.seed)
+    with quiet():
+        model, tokenizer = _model(settings)
+    limit = min(length for length in (settings.max_length, absolute_positions(model)) if length)
+    encoded = {
+        part: _encode(tokenizer, part_pairs, settings.format, limit)
+        for part, part_pairs in (("train", training), ("validation", validation))
+    }
+    trainer = _Trainer(
+        model=model,
+        args=_arguments(settings, device, work, len(training)),
+        train_dataset=encoded["train"],
+        eval_dataset=encoded["validation"],
+        data_collator=lambda rows: collate([row["better"] for row in rows] + [row["worse"] for row in rows], tokenizer.pad_token_id or 0),
+        compute_metrics=lambda prediction: {"accuracy": float((prediction.predictions > 0).mean())},
+    )
+    trainer.remove_callback(transformers.trainer_callback.PrinterCallback)
+    warnings.filterwarnings("ignore", category=FutureWarning, module="transformers")
+    trainer.train(resume_from_checkpoint=get_last_checkpoint(str(work)) if work.is_dir() else None)
+    history = _history(trainer.state.log_history)
+    _save(trainer.model, settings, out)
+    shutil.rmtree(work, ignore_errors=True)
+    shortened = [row for rows in encoded.values() for row in rows if row["shortened"]]
+    counts = {"training_pairs": len(training), "validation_pairs": len(validation), "pairs_shortened": len(shortened)}
+    return Trained(counts, history, int(history["epoch"].iloc[int(history["validation_loss"].argmin())]))
+
+
+def _model(settings: Settings) -> tuple[Any, Any]:
+    base = locate(settings.base, settings.base_revision)
+    model, tokenizer = load_classifier(base, new_outputs=1)
+    for module in model.modules():
+        if isinstance(module, torch.nn.Dropout):
+            module.p = 0.0  # noise that a low-rank adapter does not need, and attention is three times as fast without it
+    if model.config.get_text_config().pad_token_id is None:
+        model.config.get_text_config().pad_token_id = tokenizer.pad_token_id or 0
+    if settings.start:
+        start = locate(settings.start)
+        if not (start.folder / ADAPTER).is_file():
+            raise InputError(f"start {settings.start}: no {ADAPTER} in it; name a folder that stages/train.py wrote")
+        return peft.PeftModel.from_pretrained(model, str(start.folder), is_trainable=True), tokenizer
+    config = peft.LoraConfig(
+        task_type=peft.TaskType.SEQ_CLS,
+        r=settings.rank,
+        lora_alpha=2 * settings.rank,
+        lora_dropout=0.0,
+        target_modules=_linears(model, settings.top_layers),
+    )
+    return peft.get_peft_model(model, config), tokenizer
+
+
+def _linears(model: torch.nn.Module, top_layers: int) -> list[str]:
+    """The linear layers of the last `top_layers` blocks, or of all where it is 0; never the head, which is trained whole."""
+    in_blocks = {}
+    for name, module in model.named_modules():
+        block = re.search(r"\.(\d+)\.", name)
+        if block and (isinstance(module, torch.nn.Linear) or type(module).__name__ == "Conv1D"):
+            in_blocks[name] = int(block[1])
+    first = max(in_blocks.values(), default=0) + 1 - top_layers if top_layers else 0
+    return [name for name, block in in_blocks.items() if block >= first]
+
+
+def _encode(tokenizer: Any, pairs: Sequence[TextPair], format: Format, limit: int) -> list[dict[str, Any]]:
+    better = inputs.encode(tokenizer, [pair.better for pair in pairs], format, limit)
+    worse = inputs.encode(tokenizer, [pair.worse for pair in pairs], format, limit)
+    return [
+        {"better": one, "worse": other, "length": max(len(one.ids), len(other.ids)), "shortened": _shortened(one) or _shortened(other)}
+        for one, other in zip(better, worse, strict=True)
+    ]
+
+
+def _shortened(item: Input) -> bool:
+    return item.turns_dropped > 0 or item.tokens_cut > 0
+
+
+def _arguments(settings: Settings, device: torch.device, work: Path, pairs: int) -> transformers.TrainingArguments:
+    return transformers.TrainingArguments(
+        output_dir=str(work),
+        num_train_epochs=settings.epochs,
+        per_device_train_batch_size=settings.batch_pairs,
+        per_device_eval_batch_size=settings.batch_pairs,
+        learning_rate=settings.learning_rate,
+        warmup_steps=max(1, math.ceil(pairs / settings.batch_pairs) * settings.epochs // 10),
+        lr_scheduler_type="linear",
+        weight_decay=0.0,
+        seed=settings.seed,
+        use_cpu=device.type == "cpu",
+        bf16=prefers_bf16(settings.dtype, device),
+        eval_strategy="epoch",
+        save_strategy="epoch",
+        logging_strategy="epoch",
+        save_total_limit=2,
+        load_best_model_at_end=True,
+        metric_for_best_model="loss",
+        greater_is_better=False,
+        remove_unused_columns=False,
+        dataloader_pin_memory=False,
+        disable_tqdm=not sys.stderr.isatty(),
+        report_to=[],
+    )
+
+
+class _LikeLengths(torch.utils.data.Sampler[int]):
+    """Batches of like length, in an order that depends on seed and epoch alone, so that a resumed run sees what it would have seen."""
+
+    def __init__(self, lengths: Sequence[int], batch: int, seed: int) -> None:
+        self._lengths, self._batch, self._seed, self._epoch = list(lengths), batch, seed, 0
+
+    def set_epoch(self, epoch: int) -> None:
+        self._epoch = epoch
+
+    def __len__(self) -> int:
+        return len(self._lengths)
+
+    def __iter__(self) -> Iterator[int]:
+        random = torch.Generator().manual_seed(self._seed * 1000 + self._epoch)
+        return iter(get_length_grouped_indices(self._lengths, self._batch, generator=random))
+
+
+class _Trainer(transformers.Trainer):  # type: ignore[misc]
+    def _get_train_sampler(self, train_dataset: Any = None) -> "_LikeLengths":
+        return _LikeLengths([row["length"] for row in self.train_dataset], self.args.train_batch_size, self.args.seed)
+
+    def compute_loss(self, model: Any, inputs: Any, return_outputs: bool = False, **_: Any) -> Any:
+        better, worse = model(**inputs).logits[:, 0].float().chunk(2)
+        loss = -torch.nn.functional.logsigmoid(better - worse).mean()
+        return (loss, better - worse) if return_outputs else loss
+
+    def prediction_step(self, model: Any, inputs: Any, *_: Any, **__: Any) -> Any:
+        with torch.inference_mode():
+            loss, margins = self.compute_loss(model, self._prepare_inputs(inputs), return_outputs=True)
+        return loss, margins, torch.ones_like(margins)
+
+
+def _history(log: Sequence[dict[str, Any]]) -> pd.DataFrame:
+    epochs: dict[int, dict[str, Any]] = {}
+    for entry in log:
+        row = epochs.setdefault(round(entry["epoch"]), {"epoch": round(entry["epoch"])})
+        for key, name in (("loss", "train_loss"), ("eval_loss", "validation_loss"), ("eval_accuracy", "validation_accuracy")):
+            if key in entry:
+                row[name] = entry[key]
+    return pd.DataFrame(list(epochs.values())).sort_values("epoch", ignore_index=True)
+
+
+def _save(model: Any, settings: Settings, out: Path) -> None:
+    """Write adapter and head; the configuration names the base as the params do and lists in one order, so that bytes repeat."""
+    model.save_pretrained(out)
+    (out / "README.md").unlink(missing_ok=True)
+    config = json.loads((out / ADAPTER).read_text())
+    config |= {"base_model_name_or_path": settings.base, "revision": settings.base_revision or None}
+    config = {key: sorted(value) if isinstance(value, list) else value for key, value in sorted(config.items())}
+    write_text(out / ADAPTER, json.dumps(config, indent=2) + "\n")
+
+
+def settings_fingerprint(settings: Settings) -> list[Any]:
+    """What a half-done training depends on beyond its texts."""
+    start = folder_fingerprint(settings.start) if settings.start else ""
+    return [*settings, start, torch.get_num_threads()]

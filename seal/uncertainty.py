@@ -1,0 +1,123 @@
+"""Intervals and tests. Pure functions of arrays."""
+
+from collections.abc import Callable
+from typing import NamedTuple
+
+import numpy as np
+from scipy import special, stats
+
+
+class Interval(NamedTuple):
+    """Both ends of an interval."""
+
+    low: float
+    high: float
+
+
+class ClusterBootstrap:
+    """Percentile bootstrap over clusters of observations that are not independent of each other.
+
+    Each resample draws as many clusters as there are, with replacement; every observation counts as often as its cluster was drawn.
+    The same seed gives every statistic the same resamples (Efron and Tibshirani 1993, chapters 8 and 13).
+
+    Parameters
+    ----------
+    clusters
+        [n] any labels; observations with equal labels belong together.
+    resamples
+        How many resamples to draw.
+    seed
+        Seed of the draw.
+    """
+
+    def __init__(self, clusters: np.ndarray, resamples: int, seed: int) -> None:
+        self._codes = np.unique(clusters, return_inverse=True)[1].reshape(-1)
+        self.clusters = int(self._codes.max(initial=-1)) + 1
+        self._resamples = resamples
+        self._seed = seed
+
+    def interval(self, statistic: Callable[[np.ndarray], float], level: float) -> Interval | None:
+        """The interval of a statistic.
+
+        Parameters
+        ----------
+        statistic
+            A function of the weights of the observations, [n].
+        level
+            For example 0.95.
+
+        Returns
+        -------
+        None where there are fewer than two clusters, or a resample leaves the statistic undefined.
+        """
+        if self.clusters < 2:
+            return None
+        random = np.random.default_rng(self._seed)
+        values = np.empty(self._resamples)
+        for resample in range(self._resamples):
+            drawn = np.bincount(random.integers(self.clusters, size=self.clusters), minlength=self.clusters)
+            values[resample] = statistic(drawn[self._codes])
+        if not np.isfinite(values).all():
+            return None
+        low, high = np.quantile(values, [(1 - level) / 2, (1 + level) / 2])
+        return Interval(float(low), float(high))
+
+    def mean_interval(self, values: np.ndarray, level: float) -> Interval | None:
+        """The interval of a mean, from the sums of each cluster alone; as `interval` would give it, but faster."""
+        if self.clusters < 2:
+            return None
+        sums = np.bincount(self._codes, weights=values, minlength=self.clusters)
+        sizes = np.bincount(self._codes, minlength=self.clusters)
+        random = np.random.default_rng(self._seed)
+        means = np.empty(self._resamples)
+        for resample in range(self._resamples):
+            drawn = random.integers(self.clusters, size=self.clusters)
+            means[resample] = sums[drawn].sum() / sizes[drawn].sum()
+        low, high = np.quantile(means, [(1 - level) / 2, (1 + level) / 2])
+        return Interval(float(low), float(high))
+
+
+def weighted_median(values: np.ndarray) -> Callable[[np.ndarray], float]:
+    """The median as a function of the weights of the observations: the lower one where two lie in the middle."""
+    order = np.argsort(values, kind="stable")
+    ordered = values[order]
+
+    def median(weights: np.ndarray) -> float:
+        total = np.cumsum(weights[order])
+        return float(ordered[np.searchsorted(total, total[-1] / 2)])
+
+    return median
+
+
+def wilson(successes: int, n: int, level: float) -> Interval | None:
+    """Wilson's score interval of a share of independent trials (Wilson 1927); None where n is 0."""
+    if n == 0:
+        return None
+    result = stats.binomtest(successes, n).proportion_ci(level, method="wilson")
+    return Interval(float(result.low), float(result.high))
+
+
+class McNemar(NamedTuple):
+    """An exact test of whether two paired shares differ."""
+
+    p: float
+    """Two-sided; 0.0 where it is too small for a float, then see `log10_p`."""
+    log10_p: float
+
+
+def exact_mcnemar(only_first: int, only_second: int) -> McNemar:
+    """McNemar's test by the binomial distribution: of the discordant pairs, half each way are expected (McNemar 1947).
+
+    Parameters
+    ----------
+    only_first, only_second
+        Pairs on which only the first, or only the second, of the two succeeds.
+    """
+    n = only_first + only_second
+    if n == 0 or only_first == only_second:
+        return McNemar(1.0, 0.0)
+    # log of the lower tail, summed from logs so that it does not vanish
+    k = np.arange(min(only_first, only_second) + 1)
+    logs = special.gammaln(n + 1) - special.gammaln(k + 1) - special.gammaln(n - k + 1) - n * np.log(2)
+    log_p = min(0.0, float(special.logsumexp(logs)) + np.log(2))
+    return McNemar(float(np.exp(log_p)), float(log_p / np.log(10)))

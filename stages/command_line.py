@@ -1,0 +1,52 @@
+"""What every stage's command line shares. A stage imports this first, so that a missing package is told in one line."""
+
+import argparse
+import dataclasses
+import sys
+import types
+from collections.abc import Callable
+from typing import Any
+
+
+def _one_line_for_mistakes(kind: type[BaseException], error: BaseException, trace: types.TracebackType | None) -> None:
+    """Tell a mistake of the user's in one line; anything else is a bug and keeps its traceback."""
+    if isinstance(error, ModuleNotFoundError):
+        print(
+            f"error: this Python ({sys.executable}) lacks the package {error.name}; run `make venv` once, then start stages with "
+            ".venv/bin/python or put .venv/bin first on PATH",
+            file=sys.stderr,
+        )
+    elif kind.__name__ == "InputError" and kind.__module__ == "seal.errors":
+        print(f"error: {' '.join(str(error).split())}", file=sys.stderr)
+    elif issubclass(kind, KeyboardInterrupt):
+        print("interrupted", file=sys.stderr)
+    else:
+        sys.__excepthook__(kind, error, trace)
+
+
+sys.excepthook = _one_line_for_mistakes
+
+
+def flag(help: str, default: Any = dataclasses.MISSING, **metadata: Any) -> Any:
+    """A field of a stage's arguments: its line of doc and, unless the flag is required, its default."""
+    if isinstance(default, list):
+        return dataclasses.field(default_factory=lambda: list(default), metadata={"help": _doc(help, default), **metadata})
+    return dataclasses.field(default=default, metadata={"help": _doc(help, default), **metadata})
+
+
+def _doc(help: str, default: Any) -> str:
+    if default is not dataclasses.MISSING and default not in ("", [], False):
+        help = f"{help} (default: {default})"
+    return help.replace("%", "%%")
+
+
+def run(main: Callable[[Any], None], arguments: type, doc: str | None) -> None:
+    """Parse the command line into the stage's arguments and run it."""
+    main(parser(arguments, doc).parse_args())
+
+
+def parser(arguments: type, doc: str | None) -> Any:
+    """The parser of a stage's arguments; no abbreviations, so that a misspelt flag never passes for another."""
+    from argparse_dataclass import ArgumentParser
+
+    return ArgumentParser(arguments, description=doc, allow_abbrev=False, formatter_class=argparse.RawDescriptionHelpFormatter)

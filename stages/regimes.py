@@ -1,0 +1,34 @@
+"""Count the four alignment regimes: what became of each pair between the control and the aligned reward model."""
+
+import command_line
+from command_line import flag
+
+# isort: split
+from dataclasses import dataclass
+
+from seal import agreement, pairs, scores
+from seal.files import write_json
+
+
+@dataclass(frozen=True)
+class Arguments:
+    pairs: str = flag("table of pairs, as stages/prepare.py writes it")
+    control_scores: str = flag("rewards of the role control, as stages/compare.py writes them")
+    aligned_scores: str = flag("rewards of the role aligned, as stages/compare.py writes them")
+    metrics: str = flag("where to write the measures (JSON)")
+    resamples: int = flag("bootstrap resamples", 2000)
+    level: float = flag("share of intervals that hold the truth", 0.95)
+    seed: int = flag("seed of the bootstrap", 1)
+
+
+def main(arguments: Arguments) -> None:
+    table = pairs.read(arguments.pairs)
+    control, aligned = (scores.read(path, table)["agreement"].to_numpy() for path in (arguments.control_scores, arguments.aligned_scores))
+    openings = table["opening_prompt"].to_numpy()
+    bootstrap = agreement.Bootstrap(arguments.resamples, arguments.seed, arguments.level)
+    figures = agreement.by_subset(table, lambda mask: agreement.regimes(control[mask], aligned[mask], openings[mask], bootstrap))
+    write_json(arguments.metrics, figures)
+
+
+if __name__ == "__main__":
+    command_line.run(main, Arguments, __doc__)

@@ -1,0 +1,57 @@
+"""Gather the headline numbers of the audit, few enough to read a diff of them at a glance."""
+
+import command_line
+from command_line import flag
+
+# isort: split
+from dataclasses import dataclass
+from typing import Any, Dict
+
+from seal.agreement import REGIMES
+from seal.files import read_json, write_json
+
+
+@dataclass(frozen=True)
+class Arguments:
+    counts: str = flag("counts of the pairs, as stages/prepare.py writes them")
+    control: str = flag("resistance of the role control, as stages/resistance.py writes it")
+    aligned: str = flag("resistance of the role aligned")
+    regimes: str = flag("alignment regimes, as stages/regimes.py writes them")
+    aligned_control: str = flag("aligned against control, as stages/pairwise.py writes it")
+    metrics: str = flag("where to write the summary (JSON)")
+
+
+def main(arguments: Arguments) -> None:
+    counts, control, aligned, regimes, pairwise = (
+        read_json(path) for path in (arguments.counts, arguments.control, arguments.aligned, arguments.regimes, arguments.aligned_control)
+    )
+    write_json(arguments.metrics, summary(counts, control, aligned, regimes, pairwise))
+
+
+def summary(
+    counts: Dict[str, Any], control: Dict[str, Any], aligned: Dict[str, Any], regimes: Dict[str, Any], pairwise: Dict[str, Any]
+) -> Dict[str, Any]:
+    """At most 25 numbers: over all pairs, and where it says so over those that no training saw."""
+    held_out = {"control": control["by_part"].get("held-out", {}), "aligned": aligned["by_part"].get("held-out", {})}
+    return {
+        "pairs": counts["pairs"],
+        "rejects": counts["rejects"],
+        "resistance": {
+            "control": control["all"]["resistance"],
+            **{f"aligned{end}": aligned["all"][f"resistance{end}"] for end in ("", "_low", "_high")},
+        },
+        "held_out": {
+            "pairs": held_out["aligned"].get("pairs", 0),
+            "resistance_control": held_out["control"].get("resistance"),
+            **{f"resistance_aligned{end}": held_out["aligned"].get(f"resistance{end}") for end in ("", "_low", "_high")},
+            "agreement_length": held_out["aligned"].get("length_agreement"),
+        },
+        "ties_aligned": aligned["all"]["ties"],
+        "agreement_length": aligned["all"]["length_agreement"],
+        "aligned_minus_control": {f"agreement{end}": pairwise["all"][f"difference{end}"] for end in ("", "_low", "_high")},
+        "regimes": {name: regimes["all"][name]["share"] for name in REGIMES},
+    }
+
+
+if __name__ == "__main__":
+    command_line.run(main, Arguments, __doc__)

@@ -1,0 +1,73 @@
+"""Train a Bradley-Terry reward model: a LoRA adapter and a reward head on a base model.
+
+Only adapter and head are written. The epoch with the lowest validation loss is kept. A killed run goes on from its last whole epoch.
+"""
+
+import command_line
+from command_line import flag
+
+# isort: split
+import os
+import shutil
+import sys
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Literal
+
+from seal import pairs
+from seal.errors import InputError
+from seal.files import fingerprint, text_hash, write_csv, write_json
+
+
+@dataclass(frozen=True)
+class Arguments:
+    pairs: str = flag("table of pairs, as stages/prepare.py writes it")
+    out: str = flag("folder to write adapter and head to; replaced if it exists")
+    report: str = flag("where to write counts and the epoch kept (JSON)")
+    history: str = flag("where to write losses and accuracy by epoch (CSV)")
+    base: str = flag("base model: package:<module> that carries its weights, a folder, or a hub id")
+    base_revision: str = flag("commit or branch of a hub base; required there", "")
+    start: str = flag("folder of an adapter that stages/train.py wrote, to go on from; empty to start afresh", "")
+    task: Literal["preference", "on-topic"] = flag(
+        "preference: the chosen text beats the rejected one; on-topic: a response beats one from another prompt, with no human choice seen",
+        "preference",
+    )
+    format: Literal["pair", "transcript", "chat"] = flag(
+        "how a text becomes input: (prompt, response), one text, or the tokenizer's chat template", "pair"
+    )
+    max_length: int = flag("longest input in tokens, special ones included; longer ones lose old prompt turns first", 256)
+    rank: int = flag("rank of the LoRA adapter", 8)
+    top_layers: int = flag("put the adapter on so many of the last layers; 0 for all", 0)
+    epochs: int = flag("passes over the training part", 3)
+    batch_pairs: int = flag("pairs in a batch", 16)
+    learning_rate: float = flag("peak learning rate", 0.001)
+    dtype: Literal["fp32", "bf16", "auto"] = flag("compute in fp32 or bf16; auto takes bf16 where it is at least twice as fast", "fp32")
+    seed: int = flag("seed of the head, the order of pairs and the on-topic draw", 1)
+
+
+def main(arguments: Arguments) -> None:
+    from seal import training
+
+    for name in ("max_length", "rank", "epochs", "batch_pairs", "learning_rate"):
+        if getattr(arguments, name) <= 0:
+            raise InputError(f"{name.replace('_', '-')} is {getattr(arguments, name)}; expected a number above 0")
+    table = pairs.read(arguments.pairs)
+    training_pairs, validation_pairs = (
+        training.text_pairs(table[table["part"] == part], arguments.task, arguments.seed) for part in ("train", "validation")
+    )
+    settings = training.Settings(**{name: getattr(arguments, name) for name in training.Settings._fields})
+    texts = text_hash("\0".join(text for pair in [*training_pairs, *validation_pairs] for text in pair))
+    work = Path(os.environ.get("SEAL_WORK", ".work")) / "train" / fingerprint(training.settings_fingerprint(settings), texts)
+    draft = Path(f"{arguments.out}.tmp")
+    shutil.rmtree(draft, ignore_errors=True)
+    trained = training.train(settings, training_pairs, validation_pairs, draft, work)
+    shutil.rmtree(arguments.out, ignore_errors=True)
+    os.replace(draft, arguments.out)
+    write_csv(arguments.history, trained.history)
+    kept = trained.history.set_index("epoch").loc[trained.chosen_epoch].to_dict()
+    write_json(arguments.report, {"task": arguments.task, **trained.counts, "chosen_epoch": trained.chosen_epoch, **kept})
+    print(f"epoch {trained.chosen_epoch} kept, validation accuracy {kept['validation_accuracy']:.3f}", file=sys.stderr)
+
+
+if __name__ == "__main__":
+    command_line.run(main, Arguments, __doc__)
