@@ -11,7 +11,9 @@ from seal.files import folder_fingerprint
 PACKAGE = "package:"
 """Prefix of a model that lies in an installed Python package, in the folder that its `get_model_path()` names."""
 
-_ROOT_FILES = (".json", ".safetensors", ".bin", ".model", ".txt", ".jinja")
+_FILES = ["*.json", "*.safetensors", "*.model", "*.txt", "*.jinja"]
+_PICKLED = ["*.bin"]
+_NOT_THE_MODEL = ["*/*", "training_args*", "optimizer*", "scheduler*"]
 
 
 class Checkpoint(NamedTuple):
@@ -40,10 +42,10 @@ def locate(name: str, revision: str = "") -> Checkpoint:
         module = name.removeprefix(PACKAGE)
         try:
             folder = Path(importlib.import_module(module).get_model_path())
-        except (ImportError, AttributeError):
+        except (ImportError, AttributeError, TypeError, ValueError):
             raise InputError(f"model {name}: no installed package {module} with a get_model_path(); install it") from None
         return Checkpoint(name, folder, "")
-    if Path(name).is_dir():
+    if name and Path(name).is_dir():
         return Checkpoint(name, Path(name), "")
     if name.count("/") != 1 or name.startswith((".", "/", "data/")):
         raise InputError(f"model {name}: no such folder; name an existing folder, a hub id (owner/name) or {PACKAGE}<module>")
@@ -53,29 +55,22 @@ def locate(name: str, revision: str = "") -> Checkpoint:
 
 
 def _from_hub(name: str, revision: str) -> Checkpoint:
+    """Fetch what is not in the local cache yet. Without a connection the cache is enough, if it holds the whole model."""
     import huggingface_hub
-    from huggingface_hub.errors import HfHubHTTPError, HFValidationError, LocalEntryNotFoundError, OfflineModeIsEnabled
+
+    def fetch(files: list[str]) -> Path:
+        return Path(huggingface_hub.snapshot_download(name, revision=commit, allow_patterns=files, ignore_patterns=_NOT_THE_MODEL))
 
     try:
-        try:
-            siblings = huggingface_hub.HfApi().model_info(name, revision=revision).siblings or []
-            files = [file.rfilename for file in siblings if _wanted(file.rfilename)]
-            if any(file.endswith(".safetensors") for file in files):
-                files = [file for file in files if not file.endswith(".bin")]
-            folder = huggingface_hub.snapshot_download(name, revision=revision, allow_patterns=files)
-        except (OSError, OfflineModeIsEnabled) as error:
-            if isinstance(error, HfHubHTTPError):
-                raise
-            folder = huggingface_hub.snapshot_download(name, revision=revision, local_files_only=True)
-    except (HfHubHTTPError, HFValidationError, LocalEntryNotFoundError, OSError) as error:
-        reason = str(error).splitlines()[0] if str(error) else type(error).__name__
+        commit = huggingface_hub.HfApi().resolve_revision(name, revision=revision).resolved
+        folder = fetch(_FILES)
+        if not any(folder.glob("*.safetensors")):
+            folder = fetch(_PICKLED)
+    except Exception as error:  # the client raises many kinds for one cause: the model could not be had
+        reason = str(error).splitlines()[0] if str(error) else ""
         hub = os.environ.get("HF_ENDPOINT", "the hub")
         raise InputError(
-            f"model {name}, revision {revision}: {hub} does not give it, nor is it in the local cache ({reason}); "
-            "check the name, the revision and the connection"
+            f"model {name}, revision {revision}: {hub} does not give it, nor is it whole in the local cache "
+            f"({type(error).__name__}: {reason}); check the name, the revision and the connection"
         ) from error
-    return Checkpoint(name, Path(folder), Path(folder).name)
-
-
-def _wanted(file: str) -> bool:
-    return "/" not in file and file.endswith(_ROOT_FILES) and not file.startswith(("training_args", "optimizer", "scheduler"))
+    return Checkpoint(name, folder, commit)

@@ -11,7 +11,7 @@ Format = Literal["pair", "transcript", "chat"]
 """How a text becomes input: `pair` = tokenizer(prompt, response), split at the last `Assistant:` anywhere, which stays with the response
 (as SEAL feeds the OpenAssistant models); `transcript` = the whole text as one; `chat` = the tokenizer's own chat template."""
 
-_TURN = re.compile(r"(?:\A\s*|\n\n+)(?=(?:Human|Assistant|System):)")
+_TURN = re.compile(r"(?:\A\s*|\n\n+)(?=(?:Human|Assistant):)|\A\s*(?=System:)")  # where transcripts.parse sees a turn start
 _CHUNK = 2048
 _Tokens = tuple[list[int], list[int] | None]
 
@@ -55,7 +55,7 @@ def encode(tokenizer: Any, texts: Sequence[str], format: Format, limit: int | No
     for start in range(0, len(texts), _CHUNK):
         chunk = texts[start : start + _CHUNK]
         if format == "chat":
-            whole = [(_chat_ids(tokenizer, text), None) for text in chunk]
+            whole = [(_chat_ids(tokenizer, transcripts.parse(text)), None) for text in chunk]
         elif format == "pair":
             whole = _tokens(tokenizer, *zip(*map(split_pair, chunk), strict=True))
         else:
@@ -84,15 +84,14 @@ def _tokens(tokenizer: Any, *texts: Sequence[str], **options: Any) -> list[_Toke
     return list(zip(encoded["input_ids"], types, strict=True))
 
 
-def _chat_ids(tokenizer: Any, text: str, turns_dropped: int = 0) -> list[int]:
-    turns = transcripts.parse(text)[turns_dropped:]
+def _chat_ids(tokenizer: Any, turns: Sequence[transcripts.Turn]) -> list[int]:
     try:
         return list(tokenizer.apply_chat_template(transcripts.to_messages(turns), tokenize=True, return_dict=False))
     except Exception as error:  # templates raise what they like
         reason = str(error).splitlines()[0] if str(error) else type(error).__name__
         raise InputError(
-            f"format chat: the tokenizer's template refuses the conversation that starts with {text.strip()[:60]!r} ({reason}); "
-            "use format pair or transcript"
+            f"format chat: the tokenizer's template refuses the conversation that starts with {transcripts.render(turns).strip()[:60]!r} "
+            f"({reason}); use format pair or transcript"
         ) from error
 
 
@@ -103,7 +102,7 @@ def _shorten(tokenizer: Any, text: str, format: Format, limit: int) -> Input:
         prompt, response = split_pair(text)
         versions = [*((prompt[start:], response) for start in _turn_starts(prompt)), ("", response)]
     else:
-        versions = [(text[start:],) for start in _turn_starts(text)]
+        versions = [(text[start:],) for start in _turn_starts(text)] or [(text,)]
     for turns_dropped, version in enumerate(versions):
         ((ids, types),) = _tokens(tokenizer, *([part] for part in version))
         if len(ids) <= limit:
@@ -114,15 +113,16 @@ def _shorten(tokenizer: Any, text: str, format: Format, limit: int) -> Input:
 
 
 def _shorten_chat(tokenizer: Any, text: str, limit: int) -> Input:
-    """As `_shorten`; but a conversation goes on starting with a human turn, which templates ask for."""
+    """As `_shorten`; but a conversation goes on starting with a human turn, an empty one at last, as templates ask for one."""
     turns = transcripts.parse(text)
-    starts = [start for start, turn in enumerate(turns[:-1]) if start == 0 or turn.role == transcripts.HUMAN]
-    for turns_dropped in starts:
-        ids = _chat_ids(tokenizer, text, turns_dropped)
+    versions = {start: turns[start:] for start, turn in enumerate(turns[:-1]) if start == 0 or turn.role == transcripts.HUMAN}
+    versions[len(turns) - 1] = [transcripts.Turn(transcripts.HUMAN, ""), turns[-1]] if len(turns) > 1 else turns
+    for turns_dropped, version in versions.items():
+        ids = _chat_ids(tokenizer, version)
         if len(ids) <= limit:
             return Input(ids, None, turns_dropped, 0)
     return Input(ids[:limit], None, turns_dropped, len(ids) - limit)
 
 
 def _turn_starts(text: str) -> list[int]:
-    return [turn.start() for turn in _TURN.finditer(text)] or [0]
+    return [turn.start() for turn in _TURN.finditer(text)]

@@ -51,7 +51,7 @@ def check(reference: RewardModel, dtype: str, texts: Sequence[str], rewards: np.
     # Rounding of rewards far from zero is no fault of the batches; the spread of a constant reward is zero.
     rounding = 8 * float(np.finfo(np.float32).eps) * float(np.abs(again).max(initial=0.0))
     spread = float(np.std(rewards)) if len(rewards) else 0.0
-    if difference > max(TOLERANCE[dtype] * spread, rounding):
+    if not difference <= max(TOLERANCE[dtype] * spread, rounding):  # nor is what is no number
         raise InputError(
             f"parity check failed: a reward differs by {difference:.3g} from that of the same text run alone in fp32, where the rewards' "
             f"standard deviation is {spread:.3g} and {TOLERANCE[dtype]:g} of it is allowed; set dtype fp32, or if it is, report a bug"

@@ -3,7 +3,7 @@
 import hashlib
 import json
 from collections import Counter
-from collections.abc import Iterable
+from collections.abc import Iterable, Sequence
 from typing import Any, NamedTuple
 
 import numpy as np
@@ -75,7 +75,7 @@ def prepare(rows: Iterable[tuple[int, Row]], held_out: float, validation: float,
         records.append(record)
     pairs = pd.DataFrame(records, columns=SCHEMA.names)
     table = pd.DataFrame(rejects, columns=REJECT_COLUMNS)
-    return Prepared(pairs, table, counts(pairs, table) | {"altered_characters": altered})
+    return Prepared(pairs, table, counts(pairs, table) | {"altered_texts": altered})
 
 
 def part_of(opening_prompt: str, held_out: float, validation: float, seed: int) -> str:
@@ -129,17 +129,26 @@ def _sides(row: Row) -> tuple[dict[str, _Side], int]:
             prompt = _prompt_turns(value)
         except NotATranscript as problem:
             raise _Rejected("prompt", str(problem)) from None
-        changed += isinstance(value, str) and transcripts.clean(value) != value
+        changed += _altered(value)
     sides = {}
     for preference in PREFERENCES:
-        value = row.values.get(preference)
+        if preference not in row.values:
+            raise _Rejected(preference, f"no such column, only {', '.join(map(repr, row.values)) or 'an empty object'}")
+        value = row.values[preference]
         try:
             sides[preference] = _side(value, prompt)
             transcripts.prompt_and_response(sides[preference].turns)
         except NotATranscript as problem:
             raise _Rejected(preference, str(problem)) from None
-        changed += isinstance(value, str) and transcripts.clean(value) != value
+        changed += _altered(value)
     return sides, changed
+
+
+def _altered(value: object) -> bool:
+    """Whether cleaning changed a text, or a message of a list."""
+    if isinstance(value, str):
+        return transcripts.clean(value) != value
+    return isinstance(value, Sequence) and any(_altered(message.get("content")) for message in value if isinstance(message, dict))
 
 
 def _prompt_turns(value: object) -> list[Turn]:
@@ -160,15 +169,31 @@ def _side(value: object, prompt: list[Turn] | None) -> _Side:
         raise NotATranscript(f"no text ({json.dumps(value)})")
     if isinstance(value, str):
         text = transcripts.clean(value)
-        if prompt is None:
+        if prompt is None or _repeats(text, prompt):
             return _Side(text, transcripts.parse(text))
         turns = [*prompt, Turn(transcripts.ASSISTANT, text.strip())]
     else:
         turns = transcripts.from_messages(value)
-        if prompt and turns[: len(prompt)] != prompt:  # some data sets repeat the prompt in each side, some do not
+        if prompt and not _starts_with(turns, prompt):
+            if turns[0].role == transcripts.SYSTEM:
+                raise NotATranscript("message 0 with role 'system', where the answer to the prompt should stand")
             turns = [*prompt, *turns]
     text = transcripts.render(turns)
     return _Side(text, transcripts.parse(text))
+
+
+def _starts_with(turns: list[Turn], prompt: list[Turn]) -> bool:
+    """Whether a side repeats the prompt: some data sets do so, after a System turn of its own or without, and some do not."""
+    return any(turns[start : start + len(prompt)] == prompt for start in range(1 + (turns[0].role == transcripts.SYSTEM)))
+
+
+def _repeats(text: str, prompt: list[Turn]) -> bool:
+    """Whether a text beside a prompt is no bare answer but the whole transcript."""
+    try:
+        turns = transcripts.parse(text)
+    except NotATranscript:
+        return False
+    return bool(prompt) and _starts_with(turns, prompt) and turns[-1].role == transcripts.ASSISTANT
 
 
 def raise_if_too_many(rejects: pd.DataFrame, rows: int, max_rejects: float) -> None:
@@ -179,7 +204,7 @@ def raise_if_too_many(rejects: pd.DataFrame, rows: int, max_rejects: float) -> N
     InputError
         If the rejects are more than the share `max_rejects` of all rows; it names the first one.
     """
-    if len(rejects) > max_rejects * rows:
+    if rows and len(rejects) / rows > max_rejects:  # a product would be off by a digit: 0.29 * 100 < 29
         first = rejects.iloc[0]
         raise InputError(
             f"{first['file']}, row {first['row']}, column {first['column']}: {first['found']}; expected {first['expected']}. "

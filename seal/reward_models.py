@@ -5,7 +5,8 @@ import json
 import logging
 import os
 import time
-from collections.abc import Iterator, Sequence
+import warnings
+from collections.abc import Container, Iterator, Sequence
 from contextlib import contextmanager
 from pathlib import Path
 from typing import Any, Literal, NamedTuple
@@ -44,6 +45,8 @@ class RewardModel(NamedTuple):
     """The largest input in tokens; None where there is none."""
     dtype: Literal["fp32", "bf16"]
     device: torch.device
+    base: Checkpoint | None = None
+    """What the checkpoint is an adapter of, where it is one."""
 
     def encode(self, texts: Sequence[str]) -> list[Input]:
         """The tokens of each text, in order."""
@@ -59,7 +62,8 @@ class RewardModel(NamedTuple):
         """Changes with all that the rewards depend on, down to their last digits."""
         versions = [importlib.metadata.version(package) for package in ("torch", "transformers", "peft", "tokenizers")]
         machine = [self.device.type, torch.get_num_threads() if self.device.type == "cpu" else 0]
-        return fingerprint(self.checkpoint.fingerprint(), self.format, self.output, self.limit, self.dtype, machine, versions)
+        weights = [self.checkpoint.fingerprint(), self.base.fingerprint() if self.base else ""]
+        return fingerprint(weights, self.format, self.output, self.limit, self.dtype, machine, versions)
 
 
 def load(
@@ -94,8 +98,12 @@ def load(
     """
     checkpoint = locate(name, revision)
     device = device or default_device()
+    base = None
     with quiet():
-        model, tokenizer = _load_adapter(checkpoint) if (checkpoint.folder / ADAPTER).is_file() else load_classifier(checkpoint)
+        if (checkpoint.folder / ADAPTER).is_file():
+            model, tokenizer, base = _load_adapter(checkpoint)
+        else:
+            model, tokenizer = load_classifier(checkpoint)
     if format == "chat" and not getattr(tokenizer, "chat_template", None):
         raise InputError(f"model {name}: format chat, but its tokenizer has no chat template; use format pair or transcript")
     which = _output(name, model.config, output)
@@ -103,9 +111,8 @@ def load(
     if narrow:
         _to_bf16(model)
     limits = [limit for limit in (max_length, absolute_positions(model)) if limit]
-    return RewardModel(
-        checkpoint, model.to(device).eval(), tokenizer, format, which, min(limits, default=None), "bf16" if narrow else "fp32", device
-    )
+    limit = min(limits, default=None)
+    return RewardModel(checkpoint, model.to(device).eval(), tokenizer, format, which, limit, "bf16" if narrow else "fp32", device, base)
 
 
 def default_device() -> torch.device:
@@ -113,7 +120,7 @@ def default_device() -> torch.device:
     return torch.device(os.environ.get("SEAL_DEVICE") or ("cuda" if torch.cuda.is_available() else "cpu"))
 
 
-def load_classifier(checkpoint: Checkpoint, new_outputs: int | None = None) -> tuple[Any, Any]:
+def load_classifier(checkpoint: Checkpoint, new_outputs: int | None = None, head: Container[str] | None = None) -> tuple[Any, Any]:
     """Load a sequence classifier and its tokenizer in fp32.
 
     Parameters
@@ -123,9 +130,13 @@ def load_classifier(checkpoint: Checkpoint, new_outputs: int | None = None) -> t
     new_outputs
         Give the model a fresh head with so many outputs, drawn with torch's seed. By default a model whose head is missing is
         refused: transformers would draw it at random and go on.
+    head
+        Names of the weights that the fresh head gets from elsewhere; those of it that are in neither place are refused, too. By
+        default it may be all fresh.
     """
-    options = {} if new_outputs is None else {"num_labels": new_outputs}
+    options = {} if new_outputs is None else {"num_labels": new_outputs, "ignore_mismatched_sizes": True}
     try:
+        _refuse_own_code(checkpoint.folder)
         model, report = transformers.AutoModelForSequenceClassification.from_pretrained(
             checkpoint.folder, output_loading_info=True, dtype=torch.float32, trust_remote_code=False, local_files_only=True, **options
         )
@@ -134,7 +145,7 @@ def load_classifier(checkpoint: Checkpoint, new_outputs: int | None = None) -> t
         raise InputError(f"model {checkpoint.name}: {_one_line(error)}; give a transformers sequence classifier in safe form") from error
     absent = sorted(set(report["missing_keys"]) | {key for key, *_ in report["mismatched_keys"]})
     if new_outputs is not None:
-        absent = [key for key in absent if not _in_head(key)]
+        absent = [key for key in absent if not _in_head(key) or (head is not None and key not in head)]
     if absent:
         raise InputError(
             f"model {checkpoint.name}: its files lack the weights {', '.join(absent[:4])}{' …' if len(absent) > 4 else ''}, which would be "
@@ -143,25 +154,43 @@ def load_classifier(checkpoint: Checkpoint, new_outputs: int | None = None) -> t
     return model, tokenizer
 
 
+def _refuse_own_code(folder: Path) -> None:
+    """transformers would leave the code out and run a model of its own on these weights."""
+    config = folder / "config.json"
+    if config.is_file() and "AutoModelForSequenceClassification" in (json.loads(config.read_bytes()).get("auto_map") or {}):
+        raise ValueError("it brings code of its own, which is never run")
+
+
 def load_tokenizer(folder: Path) -> Any:
-    """The tokenizer in a folder."""
-    return transformers.AutoTokenizer.from_pretrained(folder, trust_remote_code=False, local_files_only=True)
+    """The tokenizer in a folder. What has to be cut off is cut off the end, whatever side its files name."""
+    return transformers.AutoTokenizer.from_pretrained(folder, truncation_side="right", trust_remote_code=False, local_files_only=True)
 
 
-def _load_adapter(checkpoint: Checkpoint) -> tuple[Any, Any]:
+def _load_adapter(checkpoint: Checkpoint) -> tuple[Any, Any, Checkpoint]:
     import peft
 
-    config = json.loads((checkpoint.folder / ADAPTER).read_text())
-    base = locate(config["base_model_name_or_path"], config.get("revision") or "")
-    weights = peft.load_peft_weights(str(checkpoint.folder), device="cpu")
-    heads = [key for key in weights if _in_head(key) and key.endswith("weight")]
-    if not heads:
+    try:
+        config = json.loads((checkpoint.folder / ADAPTER).read_text())
+        name, revision = config["base_model_name_or_path"] or "", config.get("revision") or ""
+        if not any((checkpoint.folder / file).is_file() for file in ("adapter_model.safetensors", "adapter_model.bin")):
+            raise ValueError("its folder lacks adapter_model.safetensors")  # peft would look for it on a hub
+        weights = peft.load_peft_weights(str(checkpoint.folder), device="cpu")
+    except Exception as error:  # as in load_classifier
+        raise InputError(f"model {checkpoint.name}: {_one_line(error)}; give a PEFT adapter that names its base, in safe form") from error
+    given = {key.removeprefix("base_model.model."): len(weight) for key, weight in weights.items() if _in_head(key) and ".lora_" not in key}
+    outputs = [length for key, length in given.items() if key.endswith("weight") and "pooler" not in key]
+    if not outputs:
         raise InputError(f"model {checkpoint.name}: its adapter holds no reward head; train it with the head among modules_to_save")
-    model, tokenizer = load_classifier(base, new_outputs=max(len(weights[key]) for key in heads if "pooler" not in key))
-    adapted = peft.PeftModel.from_pretrained(model, str(checkpoint.folder)).merge_and_unload()
+    # The last layer of a head, which gives the reward, is its smallest.
+    base = locate(name, revision)
+    model, tokenizer = load_classifier(base, new_outputs=min(outputs), head=given)
+    try:
+        adapted = peft.PeftModel.from_pretrained(model, str(checkpoint.folder)).merge_and_unload()
+    except Exception as error:
+        raise InputError(f"model {checkpoint.name}: {_one_line(error)}; give an adapter that merges into its base, {name}") from error
     if any((checkpoint.folder / file).is_file() for file in ("tokenizer.json", "tokenizer_config.json")):
         tokenizer = load_tokenizer(checkpoint.folder)
-    return adapted, tokenizer
+    return adapted, tokenizer, base
 
 
 def _in_head(key: str) -> bool:
@@ -171,7 +200,7 @@ def _in_head(key: str) -> bool:
 def _output(name: str, config: Any, output: str) -> int:
     labels = {str(label): int(index) for index, label in config.id2label.items()}
     if output:
-        index = labels.get(output, int(output) if output.isdigit() else -1)
+        index = labels.get(output, int(output) if output.isdecimal() else -1)
         if index not in labels.values():
             raise InputError(f"model {name}: no output {output!r}; it has {', '.join(labels)}")
         return index
@@ -210,25 +239,30 @@ def _bf16_speed(device: torch.device) -> float:
 
 
 def _to_bf16(model: nn.Module) -> None:
-    """Everything but the head, which gets its input in fp32."""
-    model.to(torch.bfloat16)
+    """All weights but those of the head, which gets its input in fp32. Buffers stay as they are: rotary positions need all their digits."""
+    for name, parameter in model.named_parameters():
+        if not _in_head(name):
+            parameter.data = parameter.data.to(torch.bfloat16)
     for name, module in model.named_modules():
         if name.rsplit(".", 1)[-1] in HEADS:
-            module.float()
             module.register_forward_pre_hook(lambda _, args: tuple(arg.float() if torch.is_tensor(arg) else arg for arg in args))
 
 
 @contextmanager
 def quiet() -> Iterator[None]:
-    """Keep transformers' load report off the terminal: what it warns of is an error here, told in one line."""
+    """Keep the load report of transformers and the warnings of peft off the terminal: what matters in them is an error here."""
     log = logging.getLogger("transformers")
     level = log.level
     log.setLevel(logging.ERROR)
-    try:
-        yield
-    finally:
-        log.setLevel(level)
+    with warnings.catch_warnings():
+        warnings.filterwarnings("ignore", module="transformers|peft")
+        try:
+            yield
+        finally:
+            log.setLevel(level)
 
 
 def _one_line(error: Exception) -> str:
+    if "weights_only" in str(error):  # torch goes on to say how to run them all the same
+        return "its weights are a pickle that holds more than weights, which may be code and is never run"
     return " ".join(str(error).split())[:300] or type(error).__name__

@@ -36,16 +36,21 @@ def read(path: str | Path, pairs: pd.DataFrame) -> pd.DataFrame:
         scores = pd.read_csv(path)
     except FileNotFoundError:
         raise InputError(f"{path}: no such file; run stages/compare.py to write it, or `dvc repro`") from None
-    except ValueError as error:
-        raise InputError(f"{path}: not a CSV table ({error}); run stages/compare.py to write it") from error
+    except (OSError, ValueError) as error:
+        raise InputError(f"{path}: not a CSV table ({str(error).strip()}); run stages/compare.py to write it") from error
     missing = [column for column in SCORE_COLUMNS[:3] if column not in scores]
     if missing:
-        raise InputError(f"{path}: lacks the column(s) {', '.join(missing)}; expected {', '.join(SCORE_COLUMNS)}")
+        raise InputError(
+            f"{path}: lacks the column(s) {', '.join(missing)}; expected {', '.join(SCORE_COLUMNS)}; run stages/compare.py to write it"
+        )
     for column in SCORE_COLUMNS[:3]:
         numbers = pd.to_numeric(scores[column], errors="coerce")
         bad = np.flatnonzero(~np.isfinite(numbers))
         if len(bad):
-            raise InputError(f"{path}, row {bad[0] + 1}, column {column}: {scores[column].iloc[bad[0]]!r}; expected a finite number")
+            raise InputError(
+                f"{path}, row {bad[0] + 1}, column {column}: {scores[column].iloc[bad[0]]}; expected a finite number; "
+                "score the pairs again with stages/compare.py"
+            )
         scores[column] = numbers
     twice = scores["row_id"][scores["row_id"].duplicated()]
     if len(twice):

@@ -1,6 +1,7 @@
 """The scoring engine: texts in, rewards out, in order. It knows no file but its journal, no pairs and no DVC."""
 
 from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
 from typing import Any, NamedTuple
 
 import numpy as np
@@ -63,11 +64,10 @@ def score(reward_model: RewardModel, texts: Sequence[str], journal: Journal, tok
     by_key = {text_hash(text): text for text in texts}
     known, plan, finished = _plan(reward_model, by_key, journal, budget)
     bar = tqdm(total=len(by_key), initial=len(known.keys() & by_key.keys()), unit="text", desc="scoring", disable=None)
-    pad = _padding_token(reward_model, [batch_input for batch in plan for batch_input in batch.inputs])
     for batch in plan:
         record = finished.get(batch.key)
         if record is None:
-            rewards = _rewards(reward_model, batch.inputs, pad)
+            rewards = _rewards(reward_model, batch.inputs)
             _refuse_unless_finite(rewards, batch.keys, by_key)
             record = {
                 "batch": batch.key,
@@ -129,18 +129,19 @@ def _all_entries(records: list[dict[str, Any]]) -> dict[str, tuple[float, int, i
     return {key: entry for record in records for key, entry in _entries(record).items()}
 
 
-def _rewards(reward_model: RewardModel, batch: Sequence[Input], pad: int) -> np.ndarray:
+def _rewards(reward_model: RewardModel, batch: Sequence[Input]) -> np.ndarray:
     """The rewards of one batch; where memory does not suffice, of its halves."""
     try:
-        tensors = {name: tensor.to(reward_model.device) for name, tensor in collate(batch, pad).items()}
-        return reward_model.rewards(tensors).cpu().numpy()
+        with _padding_token(reward_model, batch) as pad:
+            tensors = {name: tensor.to(reward_model.device) for name, tensor in collate(batch, pad).items()}
+            return reward_model.rewards(tensors).cpu().numpy()
     except (torch.OutOfMemoryError, MemoryError, RuntimeError) as error:
         if len(batch) == 1 or not _out_of_memory(error):
             raise
     if reward_model.device.type == "cuda":
         torch.cuda.empty_cache()
     half = len(batch) // 2
-    return np.concatenate([_rewards(reward_model, batch[:half], pad), _rewards(reward_model, batch[half:], pad)])
+    return np.concatenate([_rewards(reward_model, batch[:half]), _rewards(reward_model, batch[half:])])
 
 
 def collate(batch: Sequence[Input], pad: int) -> dict[str, torch.Tensor]:
@@ -158,14 +159,19 @@ def collate(batch: Sequence[Input], pad: int) -> dict[str, torch.Tensor]:
     return tensors
 
 
-def _padding_token(reward_model: RewardModel, batch: Sequence[Input]) -> int:
+@contextmanager
+def _padding_token(reward_model: RewardModel, batch: Sequence[Input]) -> Iterator[int]:
     """The model's own padding token. A causal model without one finds a text's end as the last token that is not padding, so it is
-    given one that no text ends with."""
+    lent one that no text of the batch ends with."""
     config = reward_model.model.config.get_text_config()
-    if config.pad_token_id is None:
+    own = config.pad_token_id
+    if own is None:
         last = {item.ids[-1] for item in batch if item.ids}
         config.pad_token_id = next(token for token in range(len(last) + 1) if token not in last)
-    return int(config.pad_token_id)
+    try:
+        yield int(config.pad_token_id)
+    finally:
+        config.pad_token_id = own
 
 
 def _out_of_memory(error: Exception) -> bool:

@@ -1,8 +1,11 @@
 """Where preference pairs come from: files in the usual forms, or a data set on a hub. Rows out, as they stand."""
 
+import ast
 import csv
 import gzip
 import json
+import os
+import zlib
 from collections.abc import Iterator, Sequence
 from pathlib import Path
 from typing import Any, NamedTuple
@@ -33,47 +36,71 @@ def read_files(paths: Sequence[str | Path]) -> Iterator[Row]:
     InputError
         If a file is missing, has no known form, or cannot be read at all.
     """
-    names = [source_name(path) for path in paths]
-    if len(set(names)) < len(names):
-        raise InputError(f"the files {', '.join(map(str, paths))} share a name, which is the name of their source: rename one")
-    for name, path in zip(names, paths, strict=True):
+    for name, path in zip(source_names(paths), paths, strict=True):
         file = Path(path)
         if not file.is_file():
             raise InputError(f"{file}: no such file; name files that exist, as {', '.join(FORMS)}")
         try:
             for line, values in _records(file):
                 yield _row(name, str(path), line, values)
-        except (OSError, ValueError, EOFError) as error:
+        except (OSError, ValueError, EOFError, RecursionError, csv.Error, zlib.error) as error:
             raise InputError(f"{file}: cannot be read as {_form(file)} ({error}); check the file") from error
 
 
-def read_hub(name: str, data_dir: str, split: str, revision: str) -> Iterator[Row]:
-    """Read the rows of a data set on a hub, through `datasets`.
+def read_hub(name: str, data_dir: str, split: str, revision: str) -> tuple[str, Iterator[Row]]:
+    """Read the rows of a data set on a hub, through `datasets`; give the commit that `revision` stands for, and the rows.
 
     Raises
     ------
     InputError
-        If the hub, the data set or the split cannot be reached, or no revision is named.
+        If the hub, the data set or the split cannot be reached and is not in the local cache, or no revision is named.
     """
-    import datasets
+    import huggingface_hub
 
     if not revision:
         raise InputError(f"the data set {name} is named without a revision: name a commit, or main")
-    datasets.disable_progress_bars()
     try:
-        table = datasets.load_dataset(name, data_dir=data_dir or None, split=split, revision=revision)
-    except Exception as error:  # datasets raises many kinds for one cause: it could not load what was named
-        reason = str(error).splitlines()[0] if str(error) else type(error).__name__
-        raise InputError(f"the data set {name} (revision {revision}, split {split}) cannot be loaded: {reason}") from error
+        commit = huggingface_hub.HfApi().resolve_revision(name, repo_type="dataset", revision=revision).resolved
+        table = _load(name, data_dir, split, commit)
+    except Exception as error:  # both libraries raise many kinds for one cause: what was named could not be loaded
+        reason = str(error).splitlines()[0] if str(error) else ""
+        hub = os.environ.get("HF_ENDPOINT", "the hub")
+        raise InputError(
+            f"the data set {name}, revision {revision}, split {split}: {hub} does not give it, nor is it in the local cache "
+            f"({type(error).__name__}: {reason}); check the name, the revision, the split and the connection"
+        ) from error
     source = f"{name}/{data_dir}" if data_dir else name
-    for line, values in enumerate(table, start=1):
-        yield Row(source, name, line, values)
+    return commit, (Row(source, name, line, values) for line, values in enumerate(table, start=1))
 
 
-def source_name(path: str | Path) -> str:
-    """A file's name without the ending that tells its form."""
-    name = Path(path).name
-    return name.removesuffix(_form(Path(path)))
+def _load(name: str, data_dir: str, split: str, commit: str) -> Any:
+    import datasets
+
+    datasets.disable_progress_bars()
+    datasets.logging.set_verbosity_error()
+    datasets.config.HF_UPDATE_DOWNLOAD_COUNTS = False  # it would call a host that is not the hub
+    builder = datasets.load_dataset_builder(name, data_dir=data_dir or None, revision=commit)
+    if builder.hash != commit:  # without a connection, datasets takes whatever commit it loaded last
+        raise LookupError(f"what it loaded last is commit {builder.hash}")
+    builder.download_and_prepare()
+    return builder.as_dataset(split)
+
+
+def source_names(paths: Sequence[str | Path]) -> list[str]:
+    """Each file's name without the ending that tells its form; with its folder's name before it where files share a name.
+
+    Raises
+    ------
+    InputError
+        If a file has no known form, or files share the name of their folder, too.
+    """
+    files = [Path(path) for path in paths]
+    names = [file.name.removesuffix(_form(file)) for file in files]
+    if len(set(names)) < len(names):
+        names = [f"{file.resolve().parent.name}/{name}" for file, name in zip(files, names, strict=True)]
+    if len(set(names)) < len(names):
+        raise InputError(f"the files {', '.join(map(str, paths))} share a name and a folder's name, which name their source: rename one")
+    return names
 
 
 def _form(file: Path) -> str:
@@ -99,7 +126,7 @@ def _records(file: Path) -> Iterator[tuple[int, Any]]:
         csv.field_size_limit(2**31 - 1)
         with file.open(encoding="utf-8-sig", newline="") as text_stream:
             for line, values in enumerate(csv.DictReader(text_stream, strict=True), start=1):
-                yield line, {column: _from_csv(value) for column, value in values.items() if column is not None}
+                yield line, {column: _from_csv(value) for column, value in values.items()}
     else:
         with parquet.ParquetFile(file) as table:
             line = 0
@@ -113,18 +140,23 @@ def _row(source: str, file: str, line: int, record: Any) -> Row:
     if isinstance(record, bytes):
         try:
             record = json.loads(record)
-        except ValueError as error:
+        except (ValueError, RecursionError) as error:
             return Row(source, file, line, {}, f"not JSON ({error})")
     if not isinstance(record, dict):
         return Row(source, file, line, {}, f"a JSON {type(record).__name__}, where an object with named columns should stand")
+    if None in record:  # where csv puts the cells beyond the header's
+        return Row(source, file, line, {}, "more cells than the header has columns")
     return Row(source, file, line, record)
 
 
-def _from_csv(value: str | None) -> Any:
-    """A cell of a CSV file; lists of messages stand there as JSON."""
-    if value and value.lstrip().startswith("["):
-        try:
-            return json.loads(value)
-        except ValueError:
-            return value
+def _from_csv(value: Any) -> Any:
+    """A cell of a CSV file; a list of messages stands there in JSON's or in Python's form, and any other list is an answer's own words."""
+    if isinstance(value, str) and value.lstrip().startswith("["):
+        for read in (json.loads, ast.literal_eval):
+            try:
+                content = read(value.strip())
+            except (ValueError, SyntaxError, RecursionError, MemoryError):
+                continue
+            if content and all(isinstance(message, dict) for message in content):
+                return content
     return value

@@ -5,7 +5,6 @@ import math
 import re
 import shutil
 import sys
-import warnings
 from collections.abc import Iterator, Sequence
 from pathlib import Path
 from typing import Any, Literal, NamedTuple
@@ -16,7 +15,6 @@ import peft
 import torch
 import transformers
 from transformers.trainer_pt_utils import get_length_grouped_indices
-from transformers.trainer_utils import get_last_checkpoint
 
 from seal import inputs, transcripts
 from seal.checkpoints import locate
@@ -51,7 +49,7 @@ class Settings(NamedTuple):
     max_length: int
     """Tokens of the longest input; what goes beyond is left out as in scoring, and counted."""
     rank: int
-    """Rank of the LoRA adapter; its alpha is twice that."""
+    """Rank of the LoRA adapter; its alpha is twice that. An adapter to go on from keeps its own, and its own layers."""
     top_layers: int
     """How many of the last layers get an adapter; 0 for all."""
     epochs: int
@@ -138,10 +136,10 @@ def train(settings: Settings, training: Sequence[TextPair], validation: Sequence
         compute_metrics=lambda prediction: {"accuracy": float((prediction.predictions > 0).mean())},
     )
     trainer.remove_callback(transformers.trainer_callback.PrinterCallback)
-    warnings.filterwarnings("ignore", category=FutureWarning, module="transformers")
-    trainer.train(resume_from_checkpoint=get_last_checkpoint(str(work)) if work.is_dir() else None)
+    with quiet():
+        trainer.train(resume_from_checkpoint=_last_whole_checkpoint(work))
+        _save(trainer.model, settings, out)
     history = _history(trainer.state.log_history)
-    _save(trainer.model, settings, out)
     shutil.rmtree(work, ignore_errors=True)
     shortened = [row for rows in encoded.values() for row in rows if row["shortened"]]
     counts = {"training_pairs": len(training), "validation_pairs": len(validation), "pairs_shortened": len(shortened)}
@@ -252,6 +250,17 @@ class _Trainer(transformers.Trainer):  # type: ignore[misc]
         with torch.inference_mode():
             loss, margins = self.compute_loss(model, self._prepare_inputs(inputs), return_outputs=True)
         return loss, margins, torch.ones_like(margins)
+
+
+def _last_whole_checkpoint(work: Path) -> str | None:
+    """The newest checkpoint of a killed run. A kill may have torn one: its state is written last, so one without it is removed."""
+    whole = []
+    for folder in work.glob("checkpoint-*"):
+        try:
+            whole.append((json.loads((folder / "trainer_state.json").read_text())["global_step"], str(folder)))
+        except (OSError, ValueError):
+            shutil.rmtree(folder)
+    return max(whole)[1] if whole else None
 
 
 def _history(log: Sequence[dict[str, Any]]) -> pd.DataFrame:

@@ -78,13 +78,14 @@ class ClusterBootstrap:
 
 
 def weighted_median(values: np.ndarray) -> Callable[[np.ndarray], float]:
-    """The median as a function of the weights of the observations: the lower one where two lie in the middle."""
+    """The median as a function of the weights of the observations: halfway between the two in the middle where there are two."""
     order = np.argsort(values, kind="stable")
     ordered = values[order]
 
     def median(weights: np.ndarray) -> float:
         total = np.cumsum(weights[order])
-        return float(ordered[np.searchsorted(total, total[-1] / 2)])
+        half = total[-1] / 2
+        return float((ordered[np.searchsorted(total, half)] + ordered[np.searchsorted(total, half, side="right")]) / 2)
 
     return median
 
@@ -114,7 +115,7 @@ def exact_mcnemar(only_first: int, only_second: int) -> McNemar:
         Pairs on which only the first, or only the second, of the two succeeds.
     """
     n = only_first + only_second
-    if n == 0 or only_first == only_second:
+    if abs(only_first - only_second) <= 1:  # the two tails are all there is
         return McNemar(1.0, 0.0)
     # log of the lower tail, summed from logs so that it does not vanish
     k = np.arange(min(only_first, only_second) + 1)

@@ -35,7 +35,7 @@ def flag(help: str, default: Any = dataclasses.MISSING, **metadata: Any) -> Any:
 
 
 def _doc(help: str, default: Any) -> str:
-    if default is not dataclasses.MISSING and default not in ("", [], False):
+    if default is not dataclasses.MISSING and default is not False and default not in ("", []):  # 0 is worth telling
         help = f"{help} (default: {default})"
     return help.replace("%", "%%")
 

@@ -10,7 +10,7 @@ from command_line import flag
 import sys
 from dataclasses import dataclass
 from pathlib import Path
-from typing import List, Literal
+from typing import Iterable, List, Literal, Tuple
 
 from seal import pairs, prepare, sources
 from seal.errors import InputError
@@ -42,7 +42,8 @@ class Arguments:
 
 def main(arguments: Arguments) -> None:
     _check(arguments)
-    rows = list(enumerate(_rows(arguments)))
+    read, commit = _rows(arguments)
+    rows = list(enumerate(read))
     taken = rows[: arguments.limit] if arguments.limit else rows
     for name, asked, there in (("limit", arguments.limit, len(rows)), ("sample", arguments.sample, len(taken))):
         if asked > there:
@@ -56,7 +57,7 @@ def main(arguments: Arguments) -> None:
     prepare.raise_if_too_many(prepared.rejects, len(taken), arguments.max_rejects)
     pairs.write(arguments.out, prepared.pairs)
     write_csv(arguments.rejects, prepared.rejects)
-    write_json(arguments.counts, {"rows_in_source": len(rows), **prepared.counts})
+    write_json(arguments.counts, {"revision": commit, "rows_in_source": len(rows), **prepared.counts})
     print(f"{len(prepared.pairs)} pairs of {len(taken)} rows, {len(prepared.rejects)} rejected", file=sys.stderr)
 
 
@@ -68,6 +69,8 @@ def _check(arguments: Arguments) -> None:
     for name, count in (("limit", arguments.limit), ("sample", arguments.sample)):
         if count < 0:
             raise InputError(f"{name} is {count}; expected 0 for all, or a number of rows")
+    if arguments.seed < 0:
+        raise InputError(f"seed is {arguments.seed}; expected 0 or more")
     for name, share in (("max-rejects", arguments.max_rejects), ("held-out", arguments.held_out), ("validation", arguments.validation)):
         if not 0 <= share <= 1:
             raise InputError(f"{name} is {share}; expected a share from 0 to 1")
@@ -75,12 +78,14 @@ def _check(arguments: Arguments) -> None:
         raise InputError(f"held-out {arguments.held_out} and validation {arguments.validation} sum to more than 1; lower one")
 
 
-def _rows(arguments: Arguments) -> List[sources.Row]:
+def _rows(arguments: Arguments) -> Tuple[Iterable[sources.Row], str]:
+    """The rows of the source, and the commit that they are from where it is on a hub."""
     if arguments.source == "hub":
-        return list(sources.read_hub(arguments.name, arguments.data_dir, arguments.split, arguments.revision))
+        commit, rows = sources.read_hub(arguments.name, arguments.data_dir, arguments.split, arguments.revision)
+        return rows, commit
     if arguments.source == "file":
-        return list(sources.read_files(arguments.files))
-    return [row._replace(source="sample") for row in sources.read_files([SAMPLE])]
+        return sources.read_files(arguments.files), ""
+    return (row._replace(source="sample") for row in sources.read_files([SAMPLE])), ""
 
 
 if __name__ == "__main__":

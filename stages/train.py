@@ -36,8 +36,8 @@ class Arguments:
         "how a text becomes input: (prompt, response), one text, or the tokenizer's chat template", "pair"
     )
     max_length: int = flag("longest input in tokens, special ones included; longer ones lose old prompt turns first", 256)
-    rank: int = flag("rank of the LoRA adapter", 8)
-    top_layers: int = flag("put the adapter on so many of the last layers; 0 for all", 0)
+    rank: int = flag("rank of the LoRA adapter; with --start that adapter keeps its own", 8)
+    top_layers: int = flag("put the adapter on so many of the last layers, 0 for all; with --start that adapter keeps its own", 0)
     epochs: int = flag("passes over the training part", 3)
     batch_pairs: int = flag("pairs in a batch", 16)
     learning_rate: float = flag("peak learning rate", 0.001)

@@ -1,0 +1,21 @@
+# Each target shows the plain commands it runs; type them yourself if you like.
+export PATH := $(CURDIR)/.venv/bin:$(PATH)
+
+.PHONY: audit test venv
+
+audit: venv  ## everything installed, then the audit of params.yaml
+	dvc repro
+
+test: venv  ## style, types, tests
+	ruff check .
+	ruff format --check .
+	mypy
+	pytest
+
+venv: .venv/installed  ## an environment of its own, as requirements.txt pins it
+
+.venv/installed: requirements.txt pyproject.toml
+	python3.11 -m venv .venv
+	.venv/bin/python -m pip install --quiet --requirement requirements.txt
+	.venv/bin/python -m pip install --quiet --no-deps --no-build-isolation --editable .
+	touch $@

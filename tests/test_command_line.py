@@ -1,0 +1,40 @@
+"""Every stage by itself: its help, and what it says of a mistake."""
+
+import dataclasses
+import importlib
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+from conftest import ROOT
+
+STAGES = sorted(path for path in (ROOT / "stages").glob("*.py") if path.stem != "command_line")
+
+
+@pytest.mark.parametrize("stage", STAGES, ids=lambda path: path.stem)
+def test_every_flag_has_a_line_of_doc(stage: Path) -> None:
+    module = importlib.import_module(stage.stem)
+    assert module.__doc__
+    for field in dataclasses.fields(module.Arguments):
+        assert len(field.metadata["help"]) > 10, field.name
+
+
+def test_help_shows_flags_with_their_defaults() -> None:
+    answer = subprocess.run([sys.executable, ROOT / "stages" / "prepare.py", "--help"], capture_output=True, text=True, check=True)
+    assert "--held-out" in answer.stdout
+    assert "(default: 0.2)" in " ".join(answer.stdout.split())
+
+
+def test_a_python_without_the_packages_is_told_in_one_line() -> None:
+    answer = subprocess.run([sys.executable, "-S", ROOT / "stages" / "compare.py", "--help"], capture_output=True, text=True, check=False)
+    assert answer.returncode == 1
+    assert answer.stderr.count("\n") == 1
+    assert "lacks the package" in answer.stderr
+    assert "make venv" in answer.stderr
+
+
+def test_a_misspelt_flag_is_refused() -> None:
+    answer = subprocess.run([sys.executable, ROOT / "stages" / "prepare.py", "--lim", "3"], capture_output=True, text=True, check=False)
+    assert answer.returncode == 2
+    assert "--lim" in answer.stderr

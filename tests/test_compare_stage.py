@@ -1,0 +1,310 @@
+"""The stage that rewards every text: its files, its resumption after a kill, and what it says of a mistake."""
+
+import argparse
+import dataclasses
+import hashlib
+import json
+import subprocess
+import sys
+import time
+from pathlib import Path
+from typing import Any
+
+import compare
+import numpy as np
+import pandas as pd
+import pytest
+import tiny_models
+import torch
+import transformers
+from conftest import ROOT
+
+from seal import pairs, scoring
+from seal.errors import InputError
+from seal.transcripts import opening_prompt, parse, prompt_and_response
+
+import command_line
+
+BUDGET = 150
+LONG = "\n\nHuman: " + "rain " * 600 + "\n\nAssistant: yes."
+ENDLESS = "\n\nHuman: go on\n\nAssistant: " + "snow " * 600
+
+
+@pytest.fixture(scope="module")
+def folders(tmp_path_factory: pytest.TempPathFactory) -> dict[str, Path]:
+    root = tmp_path_factory.mktemp("models")
+    return {name: tiny_models.build(name, root / name) for name in ("electra", "gpt2")}
+
+
+@pytest.fixture(autouse=True)
+def _small_batches(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setitem(scoring.TOKEN_BUDGET, "cpu", BUDGET)
+
+
+@pytest.fixture
+def batches(monkeypatch: pytest.MonkeyPatch) -> list[int]:
+    """How many texts each batch had that was run."""
+    sizes: list[int] = []
+    collate = scoring.collate
+
+    def counting(batch: Any, pad: int) -> dict[str, torch.Tensor]:
+        sizes.append(len(batch))
+        return collate(batch, pad)
+
+    monkeypatch.setattr(scoring, "collate", counting)
+    return sizes
+
+
+def write_pairs(path: Path, texts: list[tuple[str, str]]) -> Path:
+    """A table of pairs whose row_ids are 10, 13, 16, ..."""
+    rows = []
+    for position, sides in enumerate(texts):
+        row: dict[str, Any] = {"row_id": 10 + 3 * position, "source": "test", "part": "train"}
+        for preference, text in zip(pairs.PREFERENCES, sides, strict=True):
+            turns = parse(text)
+            prompt, response = prompt_and_response(turns)
+            row |= {f"{preference}_text": text, f"{preference}_prompt": prompt, f"{preference}_response": response}
+            row |= {f"{preference}_turns": len(turns), "opening_prompt": opening_prompt(turns)}
+        rows.append(row)
+    pairs.write(path, pd.DataFrame(rows))
+    return path
+
+
+def some_texts(number: int) -> list[tuple[str, str]]:
+    return [(tiny_models.transcript(2, 10 + seed, seed), tiny_models.transcript(2, 10 + seed, -1 - seed)) for seed in range(number)]
+
+
+def run(folder: Path, model: Path | str, texts: list[tuple[str, str]], **options: Any) -> tuple[pd.DataFrame, dict[str, Any]]:
+    """Run the stage and read what it wrote."""
+    table = write_pairs(folder / "pairs.parquet", texts)
+    files = {"out": folder / "scores.csv", "check": folder / "check.json"}
+    compare.main(compare.Arguments(pairs=str(table), model=str(model), **{key: str(file) for key, file in files.items()}, **options))
+    return pd.read_csv(files["out"]), json.loads(files["check"].read_text())
+
+
+def seal_reward(model: Any, tokenizer: Any, text: str) -> float:
+    pivot = text.rfind("Assistant:")
+    with torch.no_grad():
+        return float(model(**tokenizer(text[:pivot], text[pivot:], return_tensors="pt")).logits[0][0])
+
+
+def md5(*files: Path) -> list[str]:
+    return [hashlib.md5(file.read_bytes()).hexdigest() for file in files]
+
+
+def test_every_pair_gets_both_rewards(folders: dict[str, Path], tmp_path: Path) -> None:
+    texts = some_texts(12)
+    scores, check = run(tmp_path, folders["electra"], texts)
+    model = transformers.AutoModelForSequenceClassification.from_pretrained(folders["electra"]).eval()
+    tokenizer = transformers.AutoTokenizer.from_pretrained(folders["electra"])
+    expected = np.array([[seal_reward(model, tokenizer, text) for text in sides] for sides in texts])
+    assert scores.columns.tolist() == ["row_id", "chosen_score", "rejected_score", "agreement"]
+    assert scores["row_id"].tolist() == list(range(10, 46, 3))
+    np.testing.assert_allclose(scores[["chosen_score", "rejected_score"]], expected, rtol=0, atol=1e-5)
+    assert scores["agreement"].tolist() == (expected[:, 0] > expected[:, 1]).tolist()
+    assert 0 < scores["agreement"].sum() < 12
+    assert check["pairs"] == check["pairs_scored"] == 12
+    assert (check["texts"], check["limit"], check["dtype"], check["format"]) == (24, 512, "fp32", "pair")
+    assert check["parity"]["texts"] == 24
+    assert check["parity"]["largest_difference"] < 1e-4 * check["parity"]["reward_std"]
+
+
+def test_shortened_texts_are_counted_once_each_and_ties_are_no_agreement(folders: dict[str, Path], tmp_path: Path) -> None:
+    scores, check = run(tmp_path, folders["electra"], [*some_texts(3), (LONG, LONG), (LONG, ENDLESS), (ENDLESS, tiny_models.transcript())])
+    assert check["texts"] == 6 + 3
+    assert check["texts_with_turns_dropped"] == 2  # the endless response costs its prompt, too
+    assert check["responses_cut"] == 1
+    assert scores["chosen_score"][3] == scores["rejected_score"][3] == scores["chosen_score"][4]
+    assert not scores["agreement"][3]
+    assert scores["rejected_score"][4] == scores["chosen_score"][5]
+
+
+def test_max_length_is_a_limit_too(folders: dict[str, Path], tmp_path: Path) -> None:
+    texts = [("\n\nHuman: " + "tea " * 60 + "\n\nAssistant: yes", "\n\nHuman: tea\n\nAssistant: no")]
+    _, check = run(tmp_path, folders["electra"], texts, max_length=40)
+    assert (check["limit"], check["texts_with_turns_dropped"], check["responses_cut"]) == (40, 1, 0)
+
+
+def test_the_same_inputs_give_the_same_bytes(folders: dict[str, Path], tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    sums = []
+    for name in ("one", "two"):
+        monkeypatch.setenv("SEAL_WORK", str(tmp_path / name / "work"))
+        run(tmp_path, folders["electra"], some_texts(10))
+        sums.append(md5(tmp_path / "scores.csv", tmp_path / "check.json"))
+    assert sums[0] == sums[1]
+    assert b"\r" not in (tmp_path / "scores.csv").read_bytes()
+
+
+def test_a_raised_limit_scores_only_the_new_texts(folders: dict[str, Path], tmp_path: Path, batches: list[int]) -> None:
+    few, _ = run(tmp_path, folders["electra"], some_texts(5))
+    assert sum(batches) == 10
+    batches.clear()
+    more, check = run(tmp_path, folders["electra"], some_texts(12))
+    assert sum(batches) == 14
+    assert check["texts"] == 24
+    pd.testing.assert_frame_equal(more[:5], few)
+
+
+@pytest.mark.parametrize("change", [{"format": "transcript"}, {"max_length": 300}, {"output": "0"}, {"weights": 1}])
+def test_what_moves_rewards_has_a_journal_of_its_own(tmp_path: Path, batches: list[int], change: dict[str, Any]) -> None:
+    model = tiny_models.build("electra", tmp_path / "model")
+    run(tmp_path, model, some_texts(3))
+    batches.clear()
+    if change.pop("weights", None):
+        tiny_models.build("electra", model, seed=1)
+    run(tmp_path, model, some_texts(3), **change)
+    assert sum(batches) == (0 if change == {"output": "0"} else 6)  # the one output by its number is the same reward
+
+
+VICTIM = """
+import json, sys, time
+sys.path[:0] = [{root!r}, {stages!r}]
+import torch
+torch.set_num_threads({threads})
+from seal import scoring
+scoring.TOKEN_BUDGET["cpu"] = {budget}
+collate = scoring.collate
+def slowly(batch, pad):
+    with open({started!r}, "a") as log:
+        log.write("batch\\n")
+    time.sleep(0.4)
+    return collate(batch, pad)
+scoring.collate = slowly
+import compare
+compare.main(compare.Arguments(**json.loads({arguments!r})))
+"""
+
+
+@pytest.fixture
+def killed(folders: dict[str, Path], tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
+    """The folder of a run that was killed in its fourth batch or later."""
+    monkeypatch.setenv("SEAL_WORK", str(tmp_path / "work"))
+    table = write_pairs(tmp_path / "pairs.parquet", some_texts(12))
+    arguments = {"pairs": table, "out": tmp_path / "scores.csv", "check": tmp_path / "check.json", "model": folders["electra"]}
+    script = VICTIM.format(
+        root=str(ROOT),
+        stages=str(ROOT / "stages"),
+        threads=torch.get_num_threads(),
+        budget=BUDGET,
+        started=str(tmp_path / "started"),
+        arguments=json.dumps({key: str(value) for key, value in arguments.items()}),
+    )
+    victim = subprocess.Popen([sys.executable, "-c", script], stderr=subprocess.PIPE)
+    try:
+        deadline = time.monotonic() + 120
+        while sum(file.read_bytes().count(b"\n") for file in (tmp_path / "work").rglob("*.jsonl")) < 3:
+            assert victim.poll() is None, victim.stderr and victim.stderr.read().decode()
+            assert time.monotonic() < deadline
+            time.sleep(0.02)
+    finally:
+        victim.kill()  # SIGKILL
+        victim.communicate()
+    assert victim.returncode == -9
+    return tmp_path
+
+
+def test_a_killed_run_loses_one_batch_at_most_and_ends_in_the_same_bytes(
+    folders: dict[str, Path], killed: Path, tmp_path_factory: pytest.TempPathFactory, monkeypatch: pytest.MonkeyPatch, batches: list[int]
+) -> None:
+    assert not (killed / "scores.csv").exists()
+    assert not (killed / "check.json").exists()
+    (journal,) = (killed / "work").rglob("*.jsonl")
+    finished = journal.read_bytes().count(b"\n")
+    started = (killed / "started").read_text().count("\n")
+    assert started - finished <= 1
+    run(killed, folders["electra"], some_texts(12))
+    resumed = len(batches)
+    batches.clear()
+    elsewhere = tmp_path_factory.mktemp("undisturbed")
+    monkeypatch.setenv("SEAL_WORK", str(elsewhere / "work"))
+    run(elsewhere, folders["electra"], some_texts(12))
+    assert 3 <= finished < len(batches)
+    assert resumed == len(batches) - finished
+    assert md5(killed / "scores.csv", killed / "check.json") == md5(elsewhere / "scores.csv", elsewhere / "check.json")
+    assert not list(killed.glob(".*.tmp"))
+
+
+def test_a_run_that_fails_its_parity_check_writes_nothing(
+    folders: dict[str, Path], tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    collate = scoring.collate
+
+    def without_mask(batch: Any, pad: int) -> dict[str, torch.Tensor]:
+        tensors = collate(batch, pad)
+        return {**tensors, "attention_mask": torch.ones_like(tensors["input_ids"])}
+
+    monkeypatch.setattr(scoring, "collate", without_mask)
+    with pytest.raises(InputError, match="parity check failed"):
+        run(tmp_path, folders["electra"], some_texts(12))
+    assert not (tmp_path / "scores.csv").exists()
+    assert not (tmp_path / "check.json").exists()
+
+
+def test_bf16_is_held_to_fp32(folders: dict[str, Path], tmp_path: Path) -> None:
+    exact, _ = run(tmp_path, folders["gpt2"], some_texts(12))
+    narrow, check = run(tmp_path, folders["gpt2"], some_texts(12), dtype="bf16")
+    assert (check["dtype"], check["parity"]["tolerance"]) == ("bf16", 0.05)
+    assert check["parity"]["largest_difference"] > 0
+    difference = (narrow["chosen_score"] - exact["chosen_score"]).abs().max()
+    assert 0 < difference < 0.05 * check["parity"]["reward_std"]
+
+
+def test_the_length_baseline_counts_characters_of_the_response(tmp_path: Path) -> None:
+    texts = [
+        ("\n\nHuman: hi\n\nAssistant: four", "\n\nHuman: hi\n\nAssistant: fifteen letters"),
+        ("\n\nHuman: hi\n\nAssistant: é🙂!", "\n\nHuman: a long prompt\n\nAssistant:"),
+        ("\n\nHuman: hi\n\nAssistant: same", "\n\nHuman: ho\n\nAssistant:   fore  "),
+        ("\n\nHuman: hi\n\nAssistant: to\n\nHuman: and\n\nAssistant: all", "\n\nHuman: hi\n\nAssistant: I am the Assistant: a"),
+    ]
+    scores, check = run(tmp_path, "length", texts)
+    assert scores["chosen_score"].tolist() == [4, 3, 4, 3]
+    assert scores["rejected_score"].tolist() == [15, 0, 4, 21]
+    assert scores["agreement"].tolist() == [False, True, False, False]
+    assert check == {"model": "length", "pairs": 4, "pairs_scored": 4, "texts": 8}
+
+
+def parser() -> argparse.ArgumentParser:
+    made: argparse.ArgumentParser = command_line.parser(compare.Arguments, compare.__doc__)
+    return made
+
+
+def test_help_explains_every_flag_with_its_default() -> None:
+    explained = " ".join(parser().format_help().split())
+    for field in dataclasses.fields(compare.Arguments):
+        action = next(action for action in parser()._actions if f"--{field.name.replace('_', '-')}" in action.option_strings)
+        assert action.help
+        assert " ".join((action.help % {}).split()) in explained, field.name
+        assert len(action.help.split()) >= 5, field.name
+        if field.default not in (dataclasses.MISSING, ""):
+            assert f"(default: {field.default})" in action.help, field.name
+    assert "in tokens" in explained
+    assert "journal under .work" in explained
+
+
+@pytest.mark.parametrize(
+    "more", [["--mod", "x"], ["--max", "4"], ["--format", "Pair"], ["--dtype", "fp16"], ["--max-length", "long"], ["--batch-size", "4"]]
+)
+def test_what_is_no_flag_or_no_value_is_refused(more: list[str], capsys: pytest.CaptureFixture[str]) -> None:
+    whole = ["--pairs", "p", "--out", "o", "--check", "c", "--model", "m"]
+    assert parser().parse_args(whole) == compare.Arguments("p", "o", "c", "m", "", "pair", "", 0, "fp32")
+    with pytest.raises(SystemExit) as stopped:
+        parser().parse_args([*whole, *more])
+    assert stopped.value.code == 2
+    assert more[0] in capsys.readouterr().err
+
+
+@pytest.mark.parametrize("missing", ["pairs", "out", "check", "model"])
+def test_what_a_run_cannot_do_without_is_asked_for(missing: str, capsys: pytest.CaptureFixture[str]) -> None:
+    given = [part for flag in ("pairs", "out", "check", "model") if flag != missing for part in (f"--{flag}", "x")]
+    with pytest.raises(SystemExit):
+        parser().parse_args(given)
+    assert f"--{missing}" in capsys.readouterr().err
+
+
+def test_a_missing_table_is_told_in_one_line(tmp_path: Path) -> None:
+    stage = [sys.executable, ROOT / "stages" / "compare.py", "--pairs", "none.parquet", "--out", "o.csv", "--check", "c.json"]
+    answer = subprocess.run([*stage, "--model", "length"], capture_output=True, text=True, check=False, cwd=tmp_path)
+    assert answer.returncode == 1
+    assert answer.stdout == ""
+    assert answer.stderr == "error: none.parquet: no such file; run stages/prepare.py, or `dvc repro prepare`\n"
+    assert not list(tmp_path.glob("*.csv"))

@@ -1,0 +1,392 @@
+"""The cheap stages from tables to metrics files: resistance, regimes, pairwise and summary."""
+
+import json
+import math
+import subprocess
+import sys
+from collections.abc import Iterator
+from dataclasses import dataclass, replace
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pairwise as pairwise_stage
+import pandas as pd
+import pytest
+import regimes as regimes_stage
+import resistance as resistance_stage
+import summary as summary_stage
+
+from seal import pairs, scores
+from seal.errors import InputError
+from seal.files import write_csv, write_json
+
+ROOT = Path(__file__).parent.parent
+
+# row_id, source, part, opening prompt, chosen response, rejected response, then margins of control and aligned
+ROWS = [
+    (3, "helpful", "train", "a", "long answer", "short", 1.0, 2.0),
+    (0, "helpful", "train", "a", "short", "long answer", -1.0, 1.0),
+    (7, "helpful", "held-out", "b", "same", "same", 0.0, 0.0),
+    (8, "harmless", "held-out", "c", "no", "yes, like this", -0.5, -2.0),
+    (9, "harmless", "validation", "d", "sorry", "never", 0.5, -1.0),
+    (12, "harmless", "held-out", "c", "no thanks", "yes", -2.0, 0.25),
+]
+
+
+@dataclass(frozen=True)
+class Audit:
+    """A folder with the tables that the stages read, and the paths that they write."""
+
+    folder: Path
+    resamples: int = 50
+
+    def path(self, name: str) -> str:
+        return str(self.folder / name)
+
+    def measure(self) -> None:
+        for role in ("control", "aligned"):
+            self.resistance(role)
+        self.regimes()
+        self.pairwise()
+        self.summary()
+
+    def resistance(self, role: str) -> Any:
+        metrics = self.path(f"resistance-{role}.json")
+        resistance_stage.main(
+            resistance_stage.Arguments(
+                pairs=self.path("pairs.parquet"),
+                scores=self.path(f"{role}.csv"),
+                check=self.path(f"{role}-check.json"),
+                metrics=metrics,
+                margins=self.path(f"margins-{role}.csv"),
+                resamples=self.resamples,
+            )
+        )
+        return strict_json(metrics)
+
+    def regimes(self) -> Any:
+        metrics = self.path("regimes.json")
+        regimes_stage.main(
+            regimes_stage.Arguments(
+                pairs=self.path("pairs.parquet"),
+                control_scores=self.path("control.csv"),
+                aligned_scores=self.path("aligned.csv"),
+                metrics=metrics,
+                resamples=self.resamples,
+            )
+        )
+        return strict_json(metrics)
+
+    def pairwise(self) -> Any:
+        metrics = self.path("pairwise.json")
+        pairwise_stage.main(
+            pairwise_stage.Arguments(
+                pairs=self.path("pairs.parquet"),
+                first_scores=self.path("aligned.csv"),
+                second_scores=self.path("control.csv"),
+                metrics=metrics,
+                resamples=self.resamples,
+            )
+        )
+        return strict_json(metrics)
+
+    def summary(self) -> Any:
+        metrics = self.path("summary.json")
+        summary_stage.main(
+            summary_stage.Arguments(
+                counts=self.path("counts.json"),
+                control=self.path("resistance-control.json"),
+                aligned=self.path("resistance-aligned.json"),
+                regimes=self.path("regimes.json"),
+                aligned_control=self.path("pairwise.json"),
+                metrics=metrics,
+            )
+        )
+        return strict_json(metrics)
+
+
+def strict_json(path: str) -> Any:
+    """Read JSON as other programs would, to whom NaN and Infinity are no JSON."""
+
+    def refuse(constant: str) -> None:
+        raise AssertionError(f"{path} holds {constant}")
+
+    return json.loads(Path(path).read_text(encoding="utf-8"), parse_constant=refuse)
+
+
+def write_audit(folder: Path, rows: list[tuple[Any, ...]]) -> Audit:
+    audit = Audit(folder)
+    table = []
+    for row_id, source, part, opening, *responses in [row[:6] for row in rows]:
+        prompt = f"\n\nHuman: {opening}"
+        row = {"row_id": row_id, "source": source, "part": part, "opening_prompt": opening}
+        for preference, response in zip(pairs.PREFERENCES, responses, strict=True):
+            row |= {
+                f"{preference}_text": f"{prompt}\n\nAssistant: {response}",
+                f"{preference}_prompt": prompt,
+                f"{preference}_response": response,
+                f"{preference}_turns": 2,
+            }
+        table.append(row)
+    pairs.write(audit.path("pairs.parquet"), pd.DataFrame(table, columns=pairs.SCHEMA.names))
+    row_ids = np.array([row[0] for row in rows])
+    for role, column in (("control", 6), ("aligned", 7)):
+        margins = np.array([row[column] for row in rows], dtype=float)
+        write_csv(audit.path(f"{role}.csv"), scores.table(row_ids, margins + 0.5, np.full(len(rows), 0.5)))
+        write_json(audit.path(f"{role}-check.json"), {"model": role, "pairs": len(rows), "pairs_scored": len(rows)})
+    write_json(audit.path("counts.json"), {"rows": len(rows) + 2, "pairs": len(rows), "rejects": 2})
+    return audit
+
+
+def numbers(content: Any) -> Iterator[Any]:
+    """All leaves of a metrics file."""
+    if isinstance(content, dict):
+        for value in content.values():
+            yield from numbers(value)
+    else:
+        yield content
+
+
+@pytest.fixture
+def audit(tmp_path: Path) -> Audit:
+    return write_audit(tmp_path, ROWS)
+
+
+# --- figures by hand ---
+
+
+def test_resistance_over_all_by_part_by_source_and_over_differing_texts(audit: Audit) -> None:
+    figures = audit.resistance("aligned")  # agrees on rows 3, 0 and 12
+    assert list(figures) == ["scoring", "all", "differing_texts", "by_part", "by_source"]
+    assert figures["scoring"] == {"model": "aligned", "pairs": 6, "pairs_scored": 6}
+    found = {
+        "all": figures["all"],
+        "differing": figures["differing_texts"],
+        **figures["by_part"],
+        **figures["by_source"],
+    }
+    # pairs, opening prompts, agreement, ties, mean margin, share of longer chosen responses, equally long responses
+    expected = {
+        "all": (6, 4, 3 / 6, 1, 0.25 / 6, 2 / 6, 2),
+        "differing": (5, 3, 3 / 5, 0, 0.25 / 5, 2 / 5, 1),
+        "train": (2, 1, 1, 0, 1.5, 1 / 2, 0),
+        "validation": (1, 1, 0, 0, -1, 0, 1),
+        "held-out": (3, 2, 1 / 3, 1, -1.75 / 3, 1 / 3, 1),
+        "helpful": (3, 2, 2 / 3, 1, 1, 1 / 3, 1),
+        "harmless": (3, 2, 1 / 3, 0, -2.75 / 3, 1 / 3, 1),
+    }
+    assert set(found) == set(expected)
+    for subset, (count, prompts, agrees, ties, margin, longer, equally_long) in expected.items():
+        assert (found[subset]["pairs"], found[subset]["opening_prompts"]) == (count, prompts)
+        assert (found[subset]["ties"], found[subset]["length_ties"]) == (ties, equally_long)
+        assert found[subset]["agreement"] == pytest.approx(agrees, rel=1e-5)
+        assert found[subset]["resistance"] == pytest.approx(1 - agrees, rel=1e-5)
+        assert found[subset]["margin_mean"] == pytest.approx(margin, rel=1e-5)
+        assert found[subset]["length_agreement"] == pytest.approx(longer, rel=1e-5)
+        assert (found[subset]["agreement_low"] is None) == (prompts == 1)
+
+
+def test_the_histogram_of_margins_is_over_all_pairs(audit: Audit) -> None:
+    audit.resistance("control")
+    table = pd.read_csv(audit.path("margins-control.csv"))
+    assert list(table.columns) == ["margin", "share"]
+    assert table["share"].sum() == pytest.approx(1, abs=1e-5)
+    # one bin per margin: -2, -1, -0.5, 0, 0.5 and 1 over a standard deviation of 0.986
+    assert table.loc[table["share"] > 0, "margin"].tolist() == [-2.1, -1.1, -0.5, 0.1, 0.5, 1.1]
+
+
+def test_regimes_over_all_and_by_part(audit: Audit) -> None:
+    figures = audit.regimes()  # control agrees on rows 3 and 9, aligned on 3, 0 and 12
+    assert list(figures) == ["all", "differing_texts", "by_part", "by_source"]
+    names = ("stayed_aligned", "got_aligned", "resists_alignment", "reversed_alignment")
+
+    def counts(subset: dict[str, Any]) -> list[int]:
+        return [subset[name]["pairs"] for name in names]
+
+    assert counts(figures["all"]) == [1, 2, 2, 1]
+    assert counts(figures["differing_texts"]) == [1, 2, 1, 1]
+    assert counts(figures["by_part"]["train"]) == [1, 1, 0, 0]
+    assert counts(figures["by_part"]["held-out"]) == [0, 1, 2, 0]
+    assert counts(figures["by_source"]["harmless"]) == [0, 1, 1, 1]
+    assert figures["all"]["got_aligned"]["share"] == pytest.approx(1 / 3, rel=1e-5)
+
+
+def test_pairwise_over_all_and_by_source(audit: Audit) -> None:
+    figures = audit.pairwise()  # aligned against control
+    found = figures["all"]
+    assert (found["only_first_agrees"], found["only_second_agrees"]) == (2, 1)
+    assert (found["first_agreement"], found["second_agreement"]) == pytest.approx((3 / 6, 2 / 6), rel=1e-5)
+    assert found["difference"] == pytest.approx(1 / 6, rel=1e-5)
+    assert found["independent_pairs"] == {"mcnemar_p": 1, "mcnemar_log10_p": 0}
+    assert figures["by_source"]["helpful"]["difference"] == pytest.approx(1 / 3, rel=1e-5)
+    assert figures["by_source"]["harmless"]["difference"] == 0
+    assert figures["by_part"]["held-out"]["only_first_agrees"] == 1
+
+
+def test_rewards_join_by_row_id_whatever_the_order_of_the_file_and_its_further_columns(audit: Audit) -> None:
+    before = audit.resistance("aligned")
+    path = audit.path("aligned.csv")
+    pd.read_csv(path).sort_values("row_id", ignore_index=True).assign(chosen_std=0.1).to_csv(path)  # with an index, as pandas writes it
+    assert audit.resistance("aligned") == before
+
+
+def test_summary_takes_each_headline_from_its_measure(audit: Audit) -> None:
+    audit.measure()
+    figures = audit.summary()
+    assert (figures["pairs"], figures["rejects"]) == (6, 2)
+    assert figures["resistance"]["control"] == pytest.approx(4 / 6, rel=1e-5)
+    assert figures["resistance"]["aligned"] == pytest.approx(3 / 6, rel=1e-5)
+    assert figures["held_out"]["pairs"] == 3
+    assert figures["held_out"]["resistance_control"] == 1
+    assert figures["held_out"]["resistance_aligned"] == pytest.approx(2 / 3, rel=1e-5)
+    assert figures["held_out"]["agreement_length"] == pytest.approx(1 / 3, rel=1e-5)
+    assert figures["ties_aligned"] == 1
+    assert figures["agreement_length"] == pytest.approx(1 / 3, rel=1e-5)
+    assert figures["aligned_minus_control"]["agreement"] == pytest.approx(1 / 6, rel=1e-5)
+    assert list(figures["regimes"].values()) == pytest.approx([1 / 6, 2 / 6, 2 / 6, 1 / 6], rel=1e-5)
+    for part in ("resistance", "held_out"):
+        name = {"resistance": "aligned", "held_out": "resistance_aligned"}[part]
+        assert figures[part][f"{name}_low"] <= figures[part][name] <= figures[part][f"{name}_high"]
+
+
+# --- what can be missing ---
+
+
+def test_summary_without_a_held_out_part_has_nulls_in_its_place(tmp_path: Path) -> None:
+    audit = write_audit(tmp_path, [(*row[:2], "train", *row[3:]) for row in ROWS])
+    audit.measure()
+    held_out = audit.summary()["held_out"]
+    assert held_out.pop("pairs") == 0
+    assert held_out
+    assert set(held_out.values()) == {None}
+
+
+def test_an_audit_whose_texts_never_differ_counts_no_differing_pairs(tmp_path: Path) -> None:
+    audit = write_audit(tmp_path, [(*row[:4], "same", "same", 0.0, 0.0) for row in ROWS])
+    audit.measure()
+    figures = audit.resistance("aligned")
+    assert figures["differing_texts"] == {"pairs": 0}
+    assert (figures["all"]["ties"], figures["all"]["resistance"]) == (6, 1)
+    assert audit.regimes()["differing_texts"] == audit.pairwise()["differing_texts"] == {"pairs": 0}
+
+
+def test_an_audit_of_one_pair_runs_and_has_no_intervals(tmp_path: Path) -> None:
+    audit = write_audit(tmp_path, ROWS[:1])
+    audit.measure()
+    figures = audit.summary()
+    assert figures["resistance"] == {"control": 0, "aligned": 0, "aligned_low": None, "aligned_high": None}
+    assert figures["aligned_minus_control"] == {"agreement": 0, "agreement_low": None, "agreement_high": None}
+
+
+def test_a_reward_that_is_the_same_for_all_ties_everywhere(tmp_path: Path) -> None:
+    audit = write_audit(tmp_path, [(*row[:6], row[6], 0.0) for row in ROWS])
+    figures = audit.resistance("aligned")["all"]
+    assert (figures["ties"], figures["agreement"], figures["margin_mean"], figures["margin_median"]) == (6, 0, 0, 0)
+    assert audit.regimes()["all"]["stayed_aligned"]["pairs"] == 0
+
+
+# --- the files ---
+
+METRICS = ("resistance-control.json", "resistance-aligned.json", "regimes.json", "pairwise.json", "summary.json")
+
+
+def wide_audit(folder: Path) -> Audit:
+    random = np.random.default_rng(1)
+    rows = []
+    for row_id in range(300):
+        responses = ["x" * int(n) for n in random.integers(1, 200, size=2)]
+        margins = random.normal([0.2, 0.6]) * math.pi
+        opening, part = f"opening {random.integers(90)}", pairs.PARTS[random.integers(3)]
+        rows.append((row_id, f"source {row_id % 12}", part, opening, *responses, *margins))
+    return write_audit(folder, rows)
+
+
+def test_metrics_files_are_rounded_and_have_the_same_bytes_again(tmp_path: Path) -> None:
+    audit = wide_audit(tmp_path)
+    audit.measure()
+    written = {name: (tmp_path / name).read_bytes() for name in (*METRICS, "margins-aligned.csv", "margins-control.csv")}
+    audit.measure()
+    assert {name: (tmp_path / name).read_bytes() for name in written} == written
+    for name in METRICS:
+        assert written[name].endswith(b"}\n")
+        assert b"\r" not in written[name]
+        floats = [value for value in numbers(strict_json(audit.path(name))) if isinstance(value, float)]
+        assert len(floats) > 10
+        assert all(value == float(f"{value:.6g}") for value in floats)
+
+
+def test_the_seed_moves_intervals_and_nothing_else(tmp_path: Path) -> None:
+    audit = wide_audit(tmp_path)
+    before = audit.regimes()["all"]
+    regimes_stage.main(
+        regimes_stage.Arguments(
+            *(audit.path(name) for name in ("pairs.parquet", "control.csv", "aligned.csv", "other.json")), resamples=50, seed=2
+        )
+    )
+    after = strict_json(audit.path("other.json"))["all"]
+    moved = {key for name in before if isinstance(before[name], dict) for key in before[name] if before[name][key] != after[name][key]}
+    assert moved
+    assert moved <= {"share_low", "share_high"}
+
+
+def test_the_level_widens_intervals(tmp_path: Path) -> None:
+    audit = wide_audit(tmp_path)
+    arguments = pairwise_stage.Arguments(
+        *(audit.path(name) for name in ("pairs.parquet", "aligned.csv", "control.csv", "level.json")), resamples=200
+    )
+    widths = []
+    for level in (0.5, 0.95):
+        pairwise_stage.main(replace(arguments, level=level))
+        found = strict_json(audit.path("level.json"))["all"]
+        widths.append(found["difference_high"] - found["difference_low"])
+    # of a normal distribution, 1.96 against 0.674 standard errors
+    assert widths[1] / widths[0] == pytest.approx(1.96 / 0.674, rel=0.25)
+
+
+def test_summary_has_at_most_25_numbers_whatever_the_parts_and_sources(tmp_path: Path) -> None:
+    audit = wide_audit(tmp_path)
+    audit.measure()
+    figures = list(numbers(audit.summary()))
+    assert 15 <= len(figures) <= 25
+    assert all(isinstance(value, int | float) for value in figures)
+
+
+# --- errors ---
+
+
+def test_a_missing_pair_table_says_what_writes_it(audit: Audit) -> None:
+    Path(audit.path("pairs.parquet")).unlink()
+    with pytest.raises(InputError, match=r"pairs\.parquet: no such file; run stages/prepare\.py"):
+        audit.regimes()
+
+
+def test_rewards_of_other_pairs_are_refused_and_nothing_is_written(audit: Audit) -> None:
+    path = Path(audit.path("control.csv"))
+    path.write_text("".join(path.read_text().splitlines(keepends=True)[:-1]))
+    for stage in (lambda: audit.resistance("control"), audit.regimes, audit.pairwise):
+        with pytest.raises(InputError, match=r"control\.csv: 1 row_ids do not match the pairs, first 12, which is only in the pairs"):
+            stage()
+    assert not {name for name in METRICS if (audit.folder / name).exists()}
+
+
+@pytest.mark.parametrize(("content", "complaint"), [(None, "no such file; run the stage that writes it"), ("{", "not a JSON file")])
+def test_summary_names_the_measure_that_is_missing_or_broken(audit: Audit, content: str | None, complaint: str) -> None:
+    audit.measure()
+    path = Path(audit.path("regimes.json"))
+    path.unlink() if content is None else path.write_text(content)
+    with pytest.raises(InputError, match=rf"regimes\.json: {complaint}"):
+        audit.summary()
+
+
+def test_the_command_line_tells_a_mistake_in_one_line_without_a_traceback(audit: Audit) -> None:
+    scores_path = audit.path("aligned.csv")
+    Path(scores_path).write_text("row_id,chosen_score,rejected_score\n0,1,2\n1,2,3,4,5,6\n")
+    flags = {"pairs": "pairs.parquet", "scores": "aligned.csv", "check": "aligned-check.json", "metrics": "m.json", "margins": "m.csv"}
+    command = [sys.executable, str(ROOT / "stages" / "resistance.py")]
+    command += [word for name, file in flags.items() for word in (f"--{name}", audit.path(file))]
+    result = subprocess.run(command, cwd=ROOT, capture_output=True, text=True, check=False)
+    assert result.returncode == 1
+    assert result.stdout == ""
+    assert result.stderr.startswith(f"error: {scores_path}: not a CSV table (")
+    assert result.stderr.count("\n") == 1

@@ -1,0 +1,146 @@
+"""dvc.yaml against the scripts it runs, the params files it takes, and the lock and metrics that are committed."""
+
+import ast
+import hashlib
+import importlib
+import itertools
+import shlex
+import subprocess
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any
+
+import pytest
+import yaml
+from conftest import ROOT
+from dvc.parsing import DataResolver
+from dvc.repo import Repo
+
+import command_line
+
+WRITTEN_TO_GIT = ("metrics/", "plots/")
+PARAMS = [ROOT / "params.yaml", *sorted((ROOT / "recipes").glob("*.yaml"))]
+
+
+def resolved(params: Path, folder: Path) -> dict[str, dict[str, Any]]:
+    """The stages of dvc.yaml under a params file, expanded by DVC itself."""
+    with Repo.init(str(folder), no_scm=True, force=True) as repo:
+        (folder / "params.yaml").write_bytes(params.read_bytes())
+        pipeline = yaml.safe_load((ROOT / "dvc.yaml").read_text())
+        return DataResolver(repo, str(folder), pipeline).resolve()["stages"]
+
+
+@pytest.fixture(scope="module", params=PARAMS, ids=lambda path: path.relative_to(ROOT).as_posix())
+def stages(request: pytest.FixtureRequest, tmp_path_factory: pytest.TempPathFactory) -> dict[str, dict[str, Any]]:
+    return resolved(request.param, tmp_path_factory.mktemp("pipeline"))
+
+
+def script_of(stage: dict[str, Any]) -> tuple[Path, list[str]]:
+    python, script, *flags = shlex.split(stage["cmd"])
+    assert python == "python"
+    return ROOT / script, flags
+
+
+def modules_of(script: Path) -> set[Path]:
+    """A script and every module of stages/ and seal/ that it imports, directly or through another."""
+    found: set[Path] = set()
+    waiting = [script]
+    while waiting:
+        file = waiting.pop()
+        if file not in found:
+            found.add(file)
+            waiting += imports_of(file)
+    return found
+
+
+def imports_of(file: Path) -> Iterator[Path]:
+    for node in ast.walk(ast.parse(file.read_text())):
+        names = []
+        if isinstance(node, ast.Import):
+            names = [alias.name for alias in node.names]
+        elif isinstance(node, ast.ImportFrom) and node.module:
+            names = [node.module, *(f"{node.module}.{alias.name}" for alias in node.names)]
+        for name in names:
+            candidates = [ROOT / "stages" / f"{name}.py"] if "." not in name else []
+            for candidate in [*candidates, ROOT / f"{name.replace('.', '/')}.py"]:
+                if candidate.is_file():
+                    yield candidate
+
+
+def paths(entries: list[Any]) -> list[str]:
+    return [entry if isinstance(entry, str) else next(iter(entry)) for entry in entries]
+
+
+def outputs(stage: dict[str, Any]) -> list[str]:
+    return [path for kind in ("outs", "metrics", "plots") for path in paths(stage.get(kind, []))]
+
+
+def test_every_command_line_is_one_that_its_script_takes(stages: dict[str, dict[str, Any]]) -> None:
+    for stage in stages.values():
+        script, flags = script_of(stage)
+        module = importlib.import_module(script.stem)
+        command_line.parser(module.Arguments, module.__doc__).parse_args(flags)
+
+
+def test_every_path_on_a_command_line_is_a_dependency_or_an_output(stages: dict[str, dict[str, Any]]) -> None:
+    for name, stage in stages.items():
+        _, flags = script_of(stage)
+        known = {*paths(stage["deps"]), *outputs(stage)}
+        used = {flag for flag in flags if flag.startswith(("data/", "metrics/", "plots/"))}
+        assert used <= known, f"{name}: {used - known}"
+
+
+def test_every_stage_depends_on_the_code_it_runs_and_on_no_other(stages: dict[str, dict[str, Any]]) -> None:
+    for name, stage in stages.items():
+        code = {path for path in paths(stage["deps"]) if path.startswith(("stages/", "seal/"))}
+        imported = {path.relative_to(ROOT).as_posix() for path in modules_of(script_of(stage)[0])}
+        assert code == imported, f"{name}: missing {imported - code}, needless {code - imported}"
+
+
+def test_every_stage_says_what_it_does(stages: dict[str, dict[str, Any]]) -> None:
+    assert all(stage.get("desc") for stage in stages.values())
+
+
+def test_dear_stages_write_cached_outputs_and_cheap_ones_metrics_for_git(stages: dict[str, dict[str, Any]]) -> None:
+    for name, stage in stages.items():
+        kinds = {kind for kind in ("outs", "metrics", "plots") if stage.get(kind)}
+        dear = name.split("@")[0] in ("prepare", "train", "compare")
+        assert kinds == {"outs"} if dear else "outs" not in kinds and "metrics" in kinds, name
+        for entry in [*stage.get("metrics", []), *stage.get("plots", [])]:
+            assert next(iter(entry.values()))["cache"] is False, name
+
+
+@pytest.mark.parametrize("file", PARAMS, ids=lambda path: path.relative_to(ROOT).as_posix())
+def test_params_name_the_roles_the_audit_needs_and_set_all_of_them_against_each_other(file: Path) -> None:
+    params = yaml.safe_load(file.read_text())
+    assert {"control", "aligned", "length"} <= params["roles"].keys()
+    sets = [frozenset((item["first"], item["second"])) for item in params["pairwise"].values()]
+    assert sorted(map(sorted, sets)) == sorted(map(sorted, itertools.combinations(params["roles"], 2)))
+
+
+@pytest.mark.parametrize("file", PARAMS, ids=lambda path: path.relative_to(ROOT).as_posix())
+def test_a_hub_model_has_a_revision_and_a_local_one_is_a_dependency(file: Path) -> None:
+    for role, entry in yaml.safe_load(file.read_text())["roles"].items():
+        model = entry["reward-model"]["model"]
+        if model.startswith("data/"):
+            assert entry["after"] == model, role
+        elif "/" in model:
+            assert entry["reward-model"]["revision"], role
+
+
+def test_the_default_params_are_the_sample_recipe() -> None:
+    assert yaml.safe_load((ROOT / "params.yaml").read_text()) == yaml.safe_load((ROOT / "recipes" / "sample.yaml").read_text())
+
+
+def test_lock_and_pipeline_name_the_same_stages(tmp_path: Path) -> None:
+    lock = yaml.safe_load((ROOT / "dvc.lock").read_text())["stages"]
+    assert lock.keys() == resolved(ROOT / "params.yaml", tmp_path).keys()
+
+
+def test_committed_metrics_are_those_that_the_lock_names() -> None:
+    lock = yaml.safe_load((ROOT / "dvc.lock").read_text())["stages"]
+    locked = {out["path"]: out["md5"] for stage in lock.values() for out in stage["outs"] if out["path"].startswith(WRITTEN_TO_GIT)}
+    tracked = subprocess.run(["git", "ls-files", *WRITTEN_TO_GIT], cwd=ROOT, check=True, capture_output=True, text=True).stdout.split()
+    assert sorted(tracked) == sorted(locked), "a metrics file that no stage writes is left over, or one is not committed"
+    for path, md5 in locked.items():
+        assert hashlib.md5((ROOT / path).read_bytes()).hexdigest() == md5, path

@@ -1,0 +1,363 @@
+"""The scoring engine: a text's reward depends on the text alone, whatever it is scored with, in which order and after which accident."""
+
+import json
+import tempfile
+from collections.abc import Callable, Sequence
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pytest
+import tiny_models
+import torch
+import transformers
+from hypothesis import HealthCheck, given, settings
+from hypothesis import strategies as st
+
+from seal import reward_models, scoring
+from seal.errors import InputError
+from seal.files import text_hash
+from seal.inputs import Input
+from seal.journal import Journal
+from seal.reward_models import RewardModel
+from seal.scoring import Scored
+
+TEXTS = [tiny_models.transcript(1 + seed % 4, 3 + 2 * seed, seed) for seed in range(10)]
+TEXTS += [TEXTS[7][:-1] + ending for ending in "!?:;"]  # of one length in tokens: which are batched together must not hang on their order
+NEAR = 2e-5
+"""Rounding of a reward in fp32, of rewards that are of the order of one."""
+
+quickly = settings(max_examples=8, deadline=None, derandomize=True, suppress_health_check=[HealthCheck.function_scoped_fixture])
+
+
+@pytest.fixture(scope="module")
+def models(tmp_path_factory: pytest.TempPathFactory) -> dict[str, RewardModel]:
+    """One of each architecture; the causal ones have no padding token."""
+    root = tmp_path_factory.mktemp("models")
+    folders = {name: tiny_models.build(name, root / name, pad=False) for name in tiny_models.ARCHITECTURES}
+    return {name: reward_models.load(str(folder), format="pair") for name, folder in folders.items()}
+
+
+@pytest.fixture(scope="module")
+def bert(models: dict[str, RewardModel]) -> RewardModel:
+    return models["bert"]
+
+
+@pytest.fixture
+def journal(tmp_path: Path) -> Path:
+    return tmp_path / "journal.jsonl"
+
+
+@pytest.fixture
+def rows_run(monkeypatch: pytest.MonkeyPatch) -> list[int]:
+    """How many rows each forward pass had."""
+    rows: list[int] = []
+    run = RewardModel.rewards
+
+    def counting(self: RewardModel, batch: dict[str, torch.Tensor]) -> torch.Tensor:
+        rows.append(len(batch["input_ids"]))
+        return run(self, batch)
+
+    monkeypatch.setattr(RewardModel, "rewards", counting)
+    return rows
+
+
+def score(model: RewardModel, texts: Sequence[str], budget: int | None = None, path: Path | None = None) -> Scored:
+    with tempfile.TemporaryDirectory() as folder, Journal(path or Path(folder) / "journal.jsonl") as journal:
+        return scoring.score(model, texts, journal, budget)
+
+
+def fails_at(call: int, error: BaseException) -> Callable[..., torch.Tensor]:
+    """A model that stops with an error at one of its batches."""
+    run = RewardModel.rewards
+    calls = iter(range(1000))
+
+    def failing(self: RewardModel, batch: dict[str, torch.Tensor]) -> torch.Tensor:
+        if next(calls) == call:
+            raise error
+        return run(self, batch)
+
+    return failing
+
+
+@pytest.fixture(scope="module")
+def alone(models: dict[str, RewardModel]) -> dict[str, np.ndarray]:
+    """Each text's reward by itself."""
+    return {name: np.array(list(scoring.one_at_a_time(model, TEXTS))) for name, model in models.items()}
+
+
+@pytest.mark.parametrize("architecture", tiny_models.ARCHITECTURES)
+@quickly
+@given(order=st.permutations(range(len(TEXTS))))
+def test_order_changes_no_byte(models: dict[str, RewardModel], architecture: str, order: list[int]) -> None:
+    straight = score(models[architecture], TEXTS, budget=400)
+    shuffled = score(models[architecture], [TEXTS[position] for position in order], budget=400)
+    assert shuffled.rewards.tobytes() == straight.rewards[order].tobytes()
+
+
+@pytest.mark.parametrize("architecture", tiny_models.ARCHITECTURES)
+@quickly
+@given(budget=st.integers(min_value=1, max_value=5000))
+def test_the_token_budget_changes_no_reward(
+    models: dict[str, RewardModel], alone: dict[str, np.ndarray], architecture: str, budget: int
+) -> None:
+    np.testing.assert_allclose(score(models[architecture], TEXTS, budget).rewards, alone[architecture], rtol=0, atol=NEAR)
+
+
+@pytest.mark.parametrize("architecture", tiny_models.ARCHITECTURES)
+@quickly
+@given(picks=st.lists(st.integers(min_value=0, max_value=len(TEXTS) - 1), max_size=30))
+def test_neither_repeats_nor_company_change_a_reward(
+    models: dict[str, RewardModel], alone: dict[str, np.ndarray], architecture: str, picks: list[int]
+) -> None:
+    scored = score(models[architecture], [TEXTS[pick] for pick in picks], budget=400)
+    np.testing.assert_allclose(scored.rewards, alone[architecture][picks], rtol=0, atol=NEAR)
+    once = sorted(set(picks))
+    unique = score(models[architecture], [TEXTS[pick] for pick in once], budget=400)
+    assert scored.rewards.tobytes() == unique.rewards[[once.index(pick) for pick in picks]].tobytes()
+
+
+def test_the_tiny_models_tell_texts_apart(alone: dict[str, np.ndarray]) -> None:
+    for architecture, rewards in alone.items():
+        assert np.ptp(rewards) > 1000 * NEAR, architecture
+        assert len(set(rewards)) == len(TEXTS), architecture
+
+
+def test_a_batch_is_padded_on_the_right_and_masked() -> None:
+    tensors = scoring.collate([Input([5, 6], [0, 1], 0, 0), Input([7, 8, 9], [0, 1, 1], 0, 0)], pad=4)
+    assert {name: tensor.tolist() for name, tensor in tensors.items()} == {
+        "input_ids": [[5, 6, 4], [7, 8, 9]],
+        "attention_mask": [[1, 1, 0], [1, 1, 1]],
+        "token_type_ids": [[0, 1, 0], [0, 1, 1]],
+    }
+    assert scoring.collate([Input([5], None, 0, 0)], pad=4).keys() == {"input_ids", "attention_mask"}
+
+
+def test_batches_hold_like_lengths_within_the_budget(bert: RewardModel, monkeypatch: pytest.MonkeyPatch) -> None:
+    seen: list[list[int]] = []
+    collate = scoring.collate
+
+    def watching(batch: Sequence[Input], pad: int) -> dict[str, torch.Tensor]:
+        seen.append([len(item.ids) for item in batch])
+        return collate(batch, pad)
+
+    monkeypatch.setattr(scoring, "collate", watching)
+    score(bert, [*TEXTS, tiny_models.transcript(2, 400)], budget=150)
+    lengths = [length for batch in seen for length in batch]
+    assert len(lengths) == len(TEXTS) + 1
+    assert lengths == sorted(lengths, reverse=True)
+    assert seen[0] == [lengths[0]]  # longer than the budget: alone
+    assert lengths[0] > 150
+    for batch, after in zip(seen[1:], [*seen[2:], None], strict=True):
+        assert len(batch) * batch[0] <= 150
+        assert after is None or (len(batch) + 1) * batch[0] > 150
+
+
+def test_identical_texts_are_run_once(bert: RewardModel, rows_run: list[int]) -> None:
+    scored = score(bert, [*TEXTS, *TEXTS[::-1], TEXTS[3]])
+    assert sum(rows_run) == len(TEXTS)
+    assert len(scored.rewards) == 2 * len(TEXTS) + 1
+
+
+def test_no_texts_have_no_rewards(bert: RewardModel, rows_run: list[int]) -> None:
+    assert [array.shape for array in score(bert, [])] == [(0,), (0,), (0,)]
+    assert not rows_run
+
+
+def test_electra_drops_old_turns_then_the_responses_tail(models: dict[str, RewardModel]) -> None:
+    electra = models["electra"]
+    old, last, response = "\n\nHuman: " + "rain " * 300, "\n\nHuman: and " + "tea " * 50, "\n\nAssistant: " + "snow " * 250
+    middle, endless = "\n\nAssistant: " + "stone " * 250, "\n\nAssistant: " + "so many words " * 300
+    fits = last + response
+    texts = [old + middle + last + response, fits, old + endless, *TEXTS]
+    scored = score(electra, texts)
+    assert scored.turns_dropped.tolist()[:3] == [2, 0, 1]
+    assert scored.tokens_cut.tolist()[:2] == [0, 0]
+    tokenizer = electra.tokenizer
+    whole = tokenizer("", endless.strip())["input_ids"]
+    assert scored.tokens_cut[2] == len(whole) - 512
+    assert not scored.turns_dropped[3:].any()
+    assert not scored.tokens_cut[3:].any()
+    pivot = fits.rfind("Assistant:")
+    cut = torch.tensor([[*whole[:511], tokenizer.sep_token_id]])
+    with torch.no_grad():
+        shortened = float(electra.model(**tokenizer(fits[:pivot], fits[pivot:], return_tensors="pt")).logits[0][0])
+        headless = float(electra.model(input_ids=cut, token_type_ids=(torch.arange(512)[None] > 1).long()).logits[0][0])
+    np.testing.assert_allclose(scored.rewards[:3], [shortened, shortened, headless], rtol=0, atol=NEAR)
+
+
+@pytest.mark.parametrize("architecture", ["deberta-v2", "llama"])
+def test_relative_and_rotary_positions_take_any_length(models: dict[str, RewardModel], architecture: str) -> None:
+    model = models[architecture]
+    long = "\n\nHuman: " + "rain " * 500 + "\n\nAssistant: " + "snow and tea " * 200
+    other = long.replace("Human: rain", "Human: stone", 1)
+    scored = score(model, [long, other, *TEXTS])
+    assert not scored.turns_dropped.any()
+    assert not scored.tokens_cut.any()
+    pivot = long.rfind("Assistant:")
+    tokens = model.tokenizer(long[:pivot], long[pivot:], return_tensors="pt")
+    assert tokens["input_ids"].shape[1] > 1000
+    with torch.no_grad():
+        assert scored.rewards[0] == pytest.approx(float(model.model(**tokens).logits[0][0]), abs=NEAR)
+    assert scored.rewards[1] != scored.rewards[0]  # its first word counts
+
+
+@pytest.mark.parametrize("architecture", ["gpt2", "llama"])
+def test_a_causal_model_without_padding_reads_to_the_last_token(architecture: str, tmp_path: Path) -> None:
+    folder = tiny_models.build(architecture, tmp_path / "model", pad=False)
+    tokenizer = transformers.AutoTokenizer.from_pretrained(folder)
+    # texts that end with each of the tokens that might serve as padding
+    texts = [f"\n\nHuman: so\n\nAssistant: {'why ' * length}{ending}" for length, ending in enumerate('!"#$%&()*+,-./0')]
+    untouched = transformers.AutoModelForSequenceClassification.from_pretrained(folder).eval()
+    assert untouched.config.pad_token_id is None
+    with torch.no_grad():
+        expected = [float(untouched(**tokenizer(text, return_tensors="pt")).logits[0][0]) for text in texts]
+    model = reward_models.load(str(folder), format="transcript")
+    path = tmp_path / "journal.jsonl"
+    first = score(model, texts[:5], path=path)
+    np.testing.assert_allclose(first.rewards, expected[:5], rtol=0, atol=NEAR)
+    np.testing.assert_allclose(score(model, texts, path=path).rewards, expected, rtol=0, atol=NEAR)
+    np.testing.assert_allclose(score(model, texts[:5], path=path).rewards, expected[:5], rtol=0, atol=NEAR)
+    np.testing.assert_allclose(list(scoring.one_at_a_time(model, texts)), expected, rtol=0, atol=NEAR)
+
+
+@pytest.mark.parametrize("architecture", ["gpt2", "llama"])
+def test_texts_may_end_with_the_token_that_also_pads(architecture: str, tmp_path: Path) -> None:
+    folder = tiny_models.build(architecture, tmp_path / "model", pad=True, chat_template=tiny_models.CHAT_TEMPLATE)
+    model = reward_models.load(str(folder), format="chat")
+    assert model.model.config.pad_token_id == model.tokenizer.eos_token_id
+    texts = [text for text in TEXTS if text.startswith("\n\nHuman")]
+    assert all(item.ids[-1] == model.tokenizer.eos_token_id for item in model.encode(texts))
+    untouched = transformers.AutoModelForSequenceClassification.from_pretrained(folder).eval()
+    with torch.no_grad():
+        expected = [float(untouched(input_ids=torch.tensor([item.ids])).logits[0][0]) for item in model.encode(texts)]
+    np.testing.assert_allclose(score(model, texts).rewards, expected, rtol=0, atol=NEAR)
+
+
+@pytest.mark.parametrize(
+    "error", [torch.OutOfMemoryError("CUDA out of memory"), MemoryError(), RuntimeError("DefaultCPUAllocator: can't allocate memory: 1")]
+)
+def test_a_batch_that_memory_does_not_hold_is_halved(
+    bert: RewardModel, alone: dict[str, np.ndarray], monkeypatch: pytest.MonkeyPatch, error: BaseException
+) -> None:
+    run, sizes = RewardModel.rewards, []
+
+    def small(self: RewardModel, batch: dict[str, torch.Tensor]) -> torch.Tensor:
+        sizes.append(len(batch["input_ids"]))
+        if sizes[-1] > 3:
+            raise error
+        return run(self, batch)
+
+    monkeypatch.setattr(RewardModel, "rewards", small)
+    np.testing.assert_allclose(score(bert, TEXTS, 10**6).rewards, alone["bert"], rtol=0, atol=NEAR)
+    assert sizes == [14, 7, 3, 4, 2, 2, 7, 3, 4, 2, 2]
+
+
+@pytest.mark.parametrize(
+    ("error", "texts"), [(torch.OutOfMemoryError("CUDA out of memory"), 1), (RuntimeError("shapes do not match"), len(TEXTS))]
+)
+def test_no_other_failure_is_taken_for_a_lack_of_memory(
+    bert: RewardModel, monkeypatch: pytest.MonkeyPatch, error: BaseException, texts: int
+) -> None:
+    monkeypatch.setattr(RewardModel, "rewards", fails_at(0, error))
+    with pytest.raises(type(error)):
+        score(bert, TEXTS[:texts])
+
+
+@pytest.mark.parametrize("bad", [np.nan, np.inf, -np.inf])
+def test_a_reward_that_is_no_number_is_refused(bert: RewardModel, monkeypatch: pytest.MonkeyPatch, journal: Path, bad: float) -> None:
+    run = RewardModel.rewards
+    culprit = max(TEXTS, key=lambda text: len(bert.encode([text])[0].ids))
+
+    def broken(self: RewardModel, batch: dict[str, torch.Tensor]) -> torch.Tensor:
+        rewards = run(self, batch).clone()
+        rewards[0] = bad
+        return rewards
+
+    monkeypatch.setattr(RewardModel, "rewards", broken)
+    with pytest.raises(InputError, match="not a finite number") as refusal:
+        score(bert, TEXTS, path=journal)
+    assert culprit.strip()[:60] in str(refusal.value)
+    assert str(bad) in str(refusal.value)
+    assert journal.read_bytes() == b""
+
+
+def test_a_finished_run_is_not_run_again(bert: RewardModel, journal: Path, rows_run: list[int]) -> None:
+    first = score(bert, TEXTS, 150, journal)
+    runs, content = len(rows_run), journal.read_bytes()
+    again = score(bert, TEXTS[::-1], 150, journal)
+    assert again.rewards[::-1].tobytes() == first.rewards.tobytes()
+    assert len(rows_run) == runs
+    assert journal.read_bytes() == content
+
+
+def test_more_texts_run_only_the_new_ones(bert: RewardModel, journal: Path, rows_run: list[int]) -> None:
+    few = score(bert, TEXTS[:5], 150, journal)
+    rows_run.clear()
+    more = score(bert, TEXTS, 150, journal)
+    assert sum(rows_run) == len(TEXTS) - 5
+    assert more.rewards[:5].tobytes() == few.rewards.tobytes()
+
+
+@pytest.mark.parametrize("batch", range(5))
+def test_an_interrupted_run_goes_on_where_it_stopped(
+    bert: RewardModel, journal: Path, monkeypatch: pytest.MonkeyPatch, rows_run: list[int], batch: int
+) -> None:
+    whole = score(bert, TEXTS, 150)
+    batches = len(rows_run)
+    assert batches > 5
+    with monkeypatch.context() as patch:
+        patch.setattr(RewardModel, "rewards", fails_at(batch, KeyboardInterrupt()))
+        with pytest.raises(KeyboardInterrupt):
+            score(bert, TEXTS, 150, journal)
+    assert len(journal.read_bytes().splitlines()) == batch
+    rows_run.clear()
+    resumed = score(bert, TEXTS[::-1], 150, journal)
+    assert len(rows_run) == batches - batch
+    assert resumed.rewards[::-1].tobytes() == whole.rewards.tobytes()
+
+
+def test_a_torn_last_line_costs_one_batch(bert: RewardModel, journal: Path, rows_run: list[int]) -> None:
+    whole = score(bert, TEXTS, 150, journal)
+    lines = journal.read_bytes().splitlines(keepends=True)
+    journal.write_bytes(b"".join(lines[:2]) + lines[2][: len(lines[2]) // 2])
+    rows_run.clear()
+    resumed = score(bert, TEXTS, 150, journal)
+    assert len(rows_run) == len(lines) - 1 - 2  # the last line says that the run is over
+    assert resumed.rewards.tobytes() == whole.rewards.tobytes()
+    assert journal.read_bytes().splitlines(keepends=True) == lines
+
+
+def test_an_interrupted_run_serves_another_set_of_texts(
+    bert: RewardModel, alone: dict[str, np.ndarray], journal: Path, monkeypatch: pytest.MonkeyPatch, rows_run: list[int]
+) -> None:
+    with monkeypatch.context() as patch:
+        patch.setattr(RewardModel, "rewards", fails_at(2, KeyboardInterrupt()))
+        with pytest.raises(KeyboardInterrupt):
+            score(bert, TEXTS[:10], 150, journal)
+    known = {key for line in journal.read_bytes().splitlines() for key in json.loads(line)["keys"]}
+    assert known
+    rows_run.clear()
+    scored = score(bert, TEXTS, 150, journal)
+    assert sum(rows_run) == len(TEXTS) - len(known)
+    np.testing.assert_allclose(scored.rewards, alone["bert"], rtol=0, atol=NEAR)
+
+
+def test_the_journal_keeps_what_was_left_out(bert: RewardModel, journal: Path, rows_run: list[int]) -> None:
+    long = "\n\nHuman: " + "rain " * 600 + "\n\nAssistant: " + "snow " * 600
+    texts = [long, *TEXTS]
+    first = score(bert, texts, path=journal)
+    rows_run.clear()
+    again = score(bert, texts, path=journal)
+    assert not rows_run
+    assert first.turns_dropped.tolist() == again.turns_dropped.tolist() == [1] + [0] * len(TEXTS)
+    assert first.tokens_cut.tolist() == again.tokens_cut.tolist()
+    assert first.tokens_cut[0] > 0
+
+
+def test_the_journal_names_texts_by_their_hash(bert: RewardModel, journal: Path) -> None:
+    scored = score(bert, TEXTS, 150, journal)
+    records: list[dict[str, Any]] = [json.loads(line) for line in journal.read_bytes().splitlines()]
+    assert records[-1] == {"finished": True}
+    kept = {key: reward for record in records[:-1] for key, reward in zip(record["keys"], record["rewards"], strict=True)}
+    assert kept == {text_hash(text): float(reward) for text, reward in zip(TEXTS, scored.rewards, strict=True)}

@@ -1,0 +1,184 @@
+"""Bradley-Terry training on a tiny model: it learns what it is shown, gives the same bytes twice, and goes on after a kill."""
+
+import hashlib
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pandas as pd
+import pytest
+import tiny_models
+import torch
+import transformers
+from safetensors.torch import load_file
+
+from seal import reward_models, training, transcripts
+from seal.errors import InputError
+from seal.transcripts import Turn
+
+
+def conversation(prompt: str, answer: str) -> str:
+    return transcripts.render([Turn("Human", prompt), Turn("Assistant", answer)])
+
+
+def made_pairs(rows: int, prompts: int) -> pd.DataFrame:
+    """Pairs in which the chosen answer always thanks and the rejected one never does."""
+    records = []
+    for row in range(rows):
+        prompt = f"question {row % prompts} " + tiny_models.transcript(1, 6, row % prompts).split(": ")[1]
+        chosen, rejected = (tiny_models.transcript(1, 10, seed).split(": ")[1] for seed in (row + 1000, row + 2000))
+        chosen = f"thank you {chosen} thank you"
+        records.append(
+            {
+                "opening_prompt": prompt,
+                "chosen_text": conversation(prompt, chosen),
+                "rejected_text": conversation(prompt, rejected.replace("thank", "take")),
+                "chosen_response": chosen,
+                "rejected_response": rejected,
+            }
+        )
+    return pd.DataFrame(records)
+
+
+@pytest.fixture(scope="module")
+def base(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Path]:
+    threads = torch.get_num_threads()
+    torch.set_num_threads(1)
+    yield tiny_models.build("bert", tmp_path_factory.mktemp("base") / "bert")
+    torch.set_num_threads(threads)
+
+
+def settings(base: Path, **changes: Any) -> training.Settings:
+    values: dict[str, Any] = {"base": str(base), "base_revision": "", "start": "", "format": "pair", "max_length": 64, "rank": 4}
+    values |= {"top_layers": 0, "epochs": 3, "batch_pairs": 8, "learning_rate": 0.01, "dtype": "fp32", "seed": 1}
+    return training.Settings(**(values | changes))
+
+
+def run(base: Path, folder: Path, pairs: pd.DataFrame, task: training.Task = "preference", **changes: Any) -> training.Trained:
+    texts = training.text_pairs(pairs, task, seed=1)
+    held = len(texts) // 4
+    return training.train(settings(base, **changes), texts[held:], texts[:held], folder, folder.with_suffix(".work"))
+
+
+def md5s(folder: Path) -> dict[str, str]:
+    return {file.name: hashlib.md5(file.read_bytes()).hexdigest() for file in folder.iterdir()}
+
+
+@pytest.fixture(scope="module")
+def trained(base: Path, tmp_path_factory: pytest.TempPathFactory) -> tuple[Path, training.Trained]:
+    folder = tmp_path_factory.mktemp("trained") / "model"
+    return folder, run(base, folder, made_pairs(96, 40))
+
+
+def test_it_learns_a_planted_preference_and_keeps_the_best_epoch(trained: tuple[Path, training.Trained]) -> None:
+    _, result = trained
+    assert list(result.history["epoch"]) == [1, 2, 3]
+    best = result.history.set_index("epoch").loc[result.chosen_epoch]
+    assert best["validation_accuracy"] >= 0.9
+    assert best["validation_loss"] == result.history["validation_loss"].min() < np.log(2)
+
+
+def test_the_saved_model_gives_fresh_pairs_the_rewards_it_was_taught(trained: tuple[Path, training.Trained]) -> None:
+    model = reward_models.load(str(trained[0]), format="pair")
+    fresh = made_pairs(200, 50).iloc[100:]
+    rewards = [
+        float(model.rewards({"input_ids": torch.tensor([item.ids]), "token_type_ids": torch.tensor([item.types])})[0])
+        for item in model.encode([*fresh["chosen_text"], *fresh["rejected_text"]])
+    ]
+    assert (np.array(rewards[:100]) > np.array(rewards[100:])).mean() >= 0.9
+
+
+def test_only_adapter_and_head_are_saved(trained: tuple[Path, training.Trained], base: Path) -> None:
+    folder, _ = trained
+    assert sorted(file.name for file in folder.iterdir()) == ["adapter_config.json", "adapter_model.safetensors"]
+    keys = load_file(folder / "adapter_model.safetensors")
+    assert all("lora_" in key or "classifier" in key for key in keys)
+    assert str(base) in (folder / "adapter_config.json").read_text()
+
+
+def test_the_same_inputs_give_the_same_bytes(trained: tuple[Path, training.Trained], base: Path, tmp_path: Path) -> None:
+    run(base, tmp_path / "again", made_pairs(96, 40))
+    assert md5s(tmp_path / "again") == md5s(trained[0])
+    run(base, tmp_path / "other", made_pairs(96, 40), seed=2)
+    assert md5s(tmp_path / "other") != md5s(trained[0])
+
+
+def test_a_killed_run_goes_on_from_its_last_epoch_to_the_same_bytes(
+    trained: tuple[Path, training.Trained], base: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    steps = 0
+
+    class Killed(BaseException):
+        pass
+
+    real_step = transformers.Trainer.training_step
+
+    def step(*arguments: Any, **options: Any) -> Any:
+        nonlocal steps
+        steps += 1
+        if steps == 14:  # nine batches an epoch: in the second epoch
+            raise Killed
+        return real_step(*arguments, **options)
+
+    monkeypatch.setattr(transformers.Trainer, "training_step", step)
+    with pytest.raises(Killed):
+        run(base, tmp_path / "model", made_pairs(96, 40))
+    done = steps
+    torn = tmp_path / "model.work" / "checkpoint-14"  # as a kill leaves it that comes while a checkpoint is written
+    torn.mkdir()
+    (torn / "adapter_model.safetensors").write_bytes(b"torn")
+    result = run(base, tmp_path / "model", made_pairs(96, 40))
+    assert steps - done == 18, "the first epoch was run again"
+    assert md5s(tmp_path / "model") == md5s(trained[0])
+    pd.testing.assert_frame_equal(result.history, trained[1].history)
+
+
+def test_training_goes_on_with_an_adapter(trained: tuple[Path, training.Trained], base: Path, tmp_path: Path) -> None:
+    result = run(base, tmp_path / "on", made_pairs(96, 40), start=str(trained[0]), epochs=1, learning_rate=1e-5)
+    assert result.history["train_loss"][0] < 0.3, "it did not start from what it had learnt"
+
+
+def test_an_adapter_on_the_last_layer_leaves_the_first_alone(base: Path, tmp_path: Path) -> None:
+    run(base, tmp_path / "top", made_pairs(32, 16), top_layers=1, epochs=1)
+    keys = load_file(tmp_path / "top" / "adapter_model.safetensors")
+    assert any("layer.1." in key for key in keys)
+    assert not any("layer.0." in key for key in keys)
+
+
+def test_on_topic_sets_a_pairs_own_answer_against_one_to_another_prompt() -> None:
+    pairs = made_pairs(400, 40)
+    own = {row.opening_prompt: set() for row in pairs.itertuples()}  # type: ignore[var-annotated]
+    for row in pairs.itertuples():
+        own[row.opening_prompt] |= {row.chosen_response, row.rejected_response}
+    made = training.text_pairs(pairs, "on-topic", seed=3)
+    assert made == training.text_pairs(pairs, "on-topic", seed=3)
+    assert len(made) == len(pairs)
+    from_chosen = 0
+    for row, (better, worse) in zip(pairs.itertuples(), made, strict=True):
+        assert better in (row.chosen_text, row.rejected_text)
+        from_chosen += better == row.chosen_text
+        turns = transcripts.parse(worse)
+        assert turns[:-1] == transcripts.parse(better)[:-1]
+        assert turns[-1].content not in own[row.opening_prompt]
+    assert 160 <= from_chosen <= 240, "the human choice shows: sides are not drawn evenly"  # four standard errors of a fair coin
+
+
+def test_equal_sides_teach_nothing() -> None:
+    pairs = made_pairs(4, 4)
+    pairs.loc[1, "rejected_text"] = pairs.loc[1, "chosen_text"]
+    assert len(training.text_pairs(pairs, "preference", seed=1)) == 3
+
+
+def test_no_pairs_in_a_part_is_told(base: Path, tmp_path: Path) -> None:
+    texts = training.text_pairs(made_pairs(4, 4), "preference", 1)
+    with pytest.raises(InputError, match="4 training and 0 validation pairs"):
+        training.train(settings(base), texts, [], tmp_path / "out", tmp_path / "work")
+    with pytest.raises(InputError, match="at least two opening prompts"):
+        training.text_pairs(made_pairs(4, 1), "on-topic", 1)
+
+
+def test_shortened_pairs_are_counted(base: Path, tmp_path: Path) -> None:
+    result = run(base, tmp_path / "short", made_pairs(32, 16), max_length=24, epochs=1)
+    assert result.counts["pairs_shortened"] == 32
+    assert (result.counts["training_pairs"], result.counts["validation_pairs"]) == (24, 8)

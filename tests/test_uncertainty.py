@@ -1,0 +1,238 @@
+"""Intervals and tests against other implementations, and against truths that were planted."""
+
+import math
+from collections.abc import Callable
+
+import numpy as np
+import pytest
+from scipy import stats
+from statsmodels.stats.contingency_tables import mcnemar
+from statsmodels.stats.proportion import proportion_confint
+
+from seal.uncertainty import ClusterBootstrap, exact_mcnemar, weighted_median, wilson
+
+
+def uneven_clusters(seed: int) -> tuple[np.ndarray, np.ndarray]:
+    """Values that go together within clusters of 1 to 6, and their clusters, in no order."""
+    random = np.random.default_rng(seed)
+    clusters = np.repeat(np.arange(40), random.integers(1, 7, size=40))
+    values = random.normal(size=40)[clusters] + random.normal(size=len(clusters))
+    order = random.permutation(len(clusters))
+    return values[order], clusters[order]
+
+
+def resample_by_hand(values: np.ndarray, clusters: np.ndarray, resamples: int, seed: int) -> list[np.ndarray]:
+    """Whole clusters drawn with replacement and laid end to end."""
+    random = np.random.default_rng(seed)
+    members = [values[clusters == cluster] for cluster in sorted(set(clusters))]
+    return [np.concatenate([members[i] for i in random.integers(len(members), size=len(members))]) for _ in range(resamples)]
+
+
+# --- the bootstrap against other implementations ---
+
+
+@pytest.mark.parametrize("level", [0.8, 0.95])
+def test_interval_of_a_mean_is_that_of_resampled_whole_clusters(level: float) -> None:
+    values, clusters = uneven_clusters(1)
+    means = [drawn.mean() for drawn in resample_by_hand(values, clusters, 300, seed=7)]
+    expected = np.quantile(means, [(1 - level) / 2, (1 + level) / 2])
+    assert ClusterBootstrap(clusters, 300, seed=7).mean_interval(values, level) == pytest.approx(tuple(expected), rel=1e-12)
+
+
+def test_interval_of_a_median_is_that_of_resampled_whole_clusters() -> None:
+    values, clusters = uneven_clusters(2)
+    medians = [np.median(drawn) for drawn in resample_by_hand(values, clusters, 300, seed=7)]
+    expected = np.quantile(medians, [0.05, 0.95])
+    assert ClusterBootstrap(clusters, 300, seed=7).interval(weighted_median(values), 0.9) == pytest.approx(tuple(expected), rel=1e-12)
+
+
+@pytest.mark.parametrize("level", [0.5, 0.95])
+def test_equal_clusters_give_the_interval_of_scipys_bootstrap_over_cluster_means(level: float) -> None:
+    random = np.random.default_rng(3)
+    cluster_means = random.normal(size=50)
+    offsets = random.normal(size=(50, 4))
+    values = cluster_means[:, None] + offsets - offsets.mean(axis=1, keepdims=True)
+    reference = stats.bootstrap(
+        (cluster_means,), np.mean, n_resamples=8000, confidence_level=level, method="percentile", rng=np.random.default_rng(99)
+    )
+    interval = ClusterBootstrap(np.repeat(np.arange(50), 4), 8000, seed=1).mean_interval(values.ravel(), level)
+    # an end of the interval has a Monte Carlo error of about 0.03 standard errors at 8000 resamples, in either implementation
+    assert interval == pytest.approx(tuple(reference.confidence_interval), abs=0.15 * reference.standard_error)
+
+
+def test_observations_in_clusters_of_one_give_the_plain_bootstrap_and_about_wilsons_interval() -> None:
+    agrees = np.arange(1000) < 640
+    interval = ClusterBootstrap(np.arange(1000), 4000, seed=1).mean_interval(agrees, 0.95)
+    assert interval == pytest.approx(proportion_confint(640, 1000, 0.05, method="wilson"), abs=0.003)
+
+
+def test_the_fast_interval_of_a_mean_is_the_interval_of_the_mean_for_the_same_seed() -> None:
+    values, clusters = uneven_clusters(4)
+    for sample in (values, values > 0, (values > 0).astype(float) - (values > 1)):
+        bootstrap = ClusterBootstrap(clusters, 200, seed=5)
+        general = bootstrap.interval(lambda weights, sample=sample: float(np.average(sample, weights=weights)), 0.95)
+        assert bootstrap.mean_interval(sample, 0.95) == pytest.approx(general, rel=1e-12)
+
+
+def test_the_same_seed_gives_the_same_interval_and_another_seed_another() -> None:
+    values, clusters = uneven_clusters(4)
+    first, again, other = (ClusterBootstrap(clusters, 200, seed=seed).mean_interval(values, 0.95) for seed in (1, 1, 2))
+    assert first == again
+    assert first != other
+
+
+def test_labels_of_clusters_may_be_any_texts_and_are_counted_once() -> None:
+    values, clusters = uneven_clusters(5)
+    named = np.array([f"opening {cluster:02}" for cluster in clusters], dtype=object)
+    bootstrap = ClusterBootstrap(named, 100, seed=1)
+    assert bootstrap.clusters == 40
+    assert bootstrap.mean_interval(values, 0.9) == ClusterBootstrap(clusters, 100, seed=1).mean_interval(values, 0.9)
+
+
+@pytest.mark.parametrize("clusters", [[], ["one"], ["one"] * 5])
+def test_fewer_than_two_clusters_leave_no_interval(clusters: list[str]) -> None:
+    bootstrap = ClusterBootstrap(np.array(clusters, dtype=object), 10, seed=1)
+    values = np.arange(len(clusters), dtype=float)
+    assert bootstrap.clusters == len(set(clusters))
+    assert bootstrap.mean_interval(values, 0.95) is None
+    assert bootstrap.interval(lambda weights: float(weights.sum()), 0.95) is None
+
+
+def test_a_statistic_that_a_resample_leaves_undefined_has_no_interval() -> None:
+    clusters = np.arange(3)
+
+    def share_of_the_first(weights: np.ndarray) -> float:
+        return 1.0 if weights[0] else math.nan
+
+    assert ClusterBootstrap(clusters, 50, seed=1).interval(share_of_the_first, 0.95) is None
+
+
+# --- the bootstrap against planted truths ---
+
+SIMULATIONS = 400
+MONTE_CARLO_ERROR = math.sqrt(0.95 * 0.05 / SIMULATIONS)
+
+
+def coverage(simulate: Callable[[np.random.Generator], bool]) -> float:
+    random = np.random.default_rng(2024)
+    return float(np.mean([simulate(random) for _ in range(SIMULATIONS)]))
+
+
+def agreement_that_goes_by_cluster(random: np.random.Generator) -> tuple[np.ndarray, np.ndarray, float]:
+    """Pairs in clusters of 2 to 8, each with an agreement of its own, and the agreement planted on average."""
+    clusters = np.repeat(np.arange(120), random.integers(2, 9, size=120))
+    agrees = random.random(len(clusters)) < random.beta(0.7, 0.3, size=120)[clusters]
+    return agrees, clusters, 0.7
+
+
+def test_intervals_over_clusters_hold_the_planted_agreement_as_often_as_they_say() -> None:
+    def holds(random: np.random.Generator) -> bool:
+        agrees, clusters, truth = agreement_that_goes_by_cluster(random)
+        interval = ClusterBootstrap(clusters, 300, seed=int(random.integers(2**31))).mean_interval(agrees, 0.95)
+        assert interval is not None
+        return interval.low <= truth <= interval.high
+
+    assert coverage(holds) == pytest.approx(0.95, abs=3 * MONTE_CARLO_ERROR)
+
+
+def test_taking_clustered_pairs_for_independent_holds_the_planted_agreement_far_too_seldom() -> None:
+    def holds(random: np.random.Generator) -> bool:
+        agrees, _, truth = agreement_that_goes_by_cluster(random)
+        interval = wilson(int(agrees.sum()), len(agrees), 0.95)
+        assert interval is not None
+        return interval.low <= truth <= interval.high
+
+    # a correlation of 0.5 within clusters of 5 at least triples the variance: 1.96 / sqrt(3) standard errors hold 74 %
+    assert coverage(holds) < 0.80
+
+
+def test_intervals_of_a_paired_difference_hold_the_planted_one_as_often_as_they_say() -> None:
+    def holds(random: np.random.Generator) -> bool:
+        clusters = np.repeat(np.arange(120), random.integers(2, 9, size=120))
+        ease = random.beta(1, 1, size=120)[clusters]
+        first, second = random.random(len(clusters)) < 0.3 + 0.6 * ease, random.random(len(clusters)) < 0.8 * ease
+        difference = first.astype(float) - second.astype(float)
+        interval = ClusterBootstrap(clusters, 300, seed=int(random.integers(2**31))).mean_interval(difference, 0.95)
+        assert interval is not None
+        return interval.low <= 0.2 <= interval.high
+
+    assert coverage(holds) == pytest.approx(0.95, abs=3 * MONTE_CARLO_ERROR)
+
+
+def test_intervals_of_a_median_hold_the_planted_one_as_often_as_they_say() -> None:
+    def holds(random: np.random.Generator) -> bool:
+        clusters = np.repeat(np.arange(80), random.integers(1, 6, size=80))
+        margins = 1.5 + random.normal(size=80)[clusters] + random.normal(size=len(clusters))
+        interval = ClusterBootstrap(clusters, 200, seed=int(random.integers(2**31))).interval(weighted_median(margins), 0.95)
+        assert interval is not None
+        return interval.low <= 1.5 <= interval.high
+
+    assert coverage(holds) == pytest.approx(0.95, abs=3 * MONTE_CARLO_ERROR)
+
+
+# --- the weighted median ---
+
+
+def test_weighted_median_is_numpys_on_data_repeated_as_often_as_the_weights_say() -> None:
+    random = np.random.default_rng(6)
+    even = 0
+    for _ in range(300):
+        values = random.integers(-3, 4, size=random.integers(1, 12)).astype(float)
+        weights = random.integers(0, 4, size=len(values))
+        repeated = np.repeat(values, weights)
+        if len(repeated):
+            assert weighted_median(values)(weights) == np.median(repeated)
+            even += len(repeated) % 2 == 0
+    assert even > 100
+
+
+def test_weighted_median_skips_what_has_no_weight() -> None:
+    median = weighted_median(np.array([4.0, 1.0, 3.0, 2.0]))
+    assert median(np.ones(4)) == 2.5
+    assert median(np.array([1, 0, 1, 0])) == 3.5
+    assert median(np.array([5, 1, 1, 1])) == 4.0
+
+
+# --- Wilson and McNemar ---
+
+
+@pytest.mark.parametrize("level", [0.8, 0.95, 0.99])
+@pytest.mark.parametrize(("successes", "n"), [(0, 1), (1, 1), (0, 30), (30, 30), (7, 12), (119091, 160800)])
+def test_wilson_is_that_of_statsmodels(successes: int, n: int, level: float) -> None:
+    interval = wilson(successes, n, level)
+    assert interval == pytest.approx(proportion_confint(successes, n, 1 - level, method="wilson"), abs=1e-12)
+    assert interval is not None
+    assert 0 <= interval.low <= successes / n <= interval.high <= 1
+
+
+def test_wilson_of_nothing_is_no_interval() -> None:
+    assert wilson(0, 0, 0.95) is None
+
+
+@pytest.mark.parametrize("only_first", [0, 1, 2, 5, 17, 60, 200])
+@pytest.mark.parametrize("only_second", [0, 1, 2, 6, 18, 55, 200])
+def test_exact_mcnemar_is_that_of_statsmodels(only_first: int, only_second: int) -> None:
+    test = exact_mcnemar(only_first, only_second)
+    expected = mcnemar([[3, only_first], [only_second, 4]], exact=True).pvalue
+    assert test.p == pytest.approx(expected, rel=1e-9)
+    assert test.log10_p == pytest.approx(math.log10(expected), abs=1e-9)
+    assert test == exact_mcnemar(only_second, only_first)
+
+
+@pytest.mark.parametrize(("only_first", "only_second"), [(0, 0), (1, 0), (3, 3), (3, 2), (100, 101), (41445, 41446)])
+def test_exact_mcnemar_without_a_direction_is_exactly_one(only_first: int, only_second: int) -> None:
+    # with one pair more on one side, the two tails still are the whole distribution; its rounding noise has no place in a metrics file
+    assert exact_mcnemar(only_first, only_second) == (1.0, 0.0)
+
+
+@pytest.mark.parametrize(("only_first", "only_second"), [(2000, 0), (10, 5000), (41445, 14065)])
+def test_exact_mcnemar_that_underflows_has_its_logarithm(only_first: int, only_second: int) -> None:
+    n, tail, term = only_first + only_second, 0, 1
+    for k in range(min(only_first, only_second) + 1):  # binomial coefficients as whole numbers of any size
+        tail += term
+        term = term * (n - k) // (k + 1)
+    expected = math.log10(2 * tail) - n * math.log10(2)
+    test = exact_mcnemar(only_first, only_second)
+    assert expected < -320
+    assert test.p == 0.0
+    assert test.log10_p == pytest.approx(expected, rel=1e-10)
