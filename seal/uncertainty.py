@@ -4,7 +4,7 @@ from collections.abc import Callable
 from typing import NamedTuple
 
 import numpy as np
-from scipy import special, stats
+from scipy import special  # scipy.stats would take a second to load in every stage
 
 
 class Interval(NamedTuple):
@@ -94,8 +94,10 @@ def wilson(successes: int, n: int, level: float) -> Interval | None:
     """Wilson's score interval of a share of independent trials (Wilson 1927); None where n is 0."""
     if n == 0:
         return None
-    result = stats.binomtest(successes, n).proportion_ci(level, method="wilson")
-    return Interval(float(result.low), float(result.high))
+    share, z = successes / n, float(special.ndtri((1 + level) / 2))
+    centre = (share + z**2 / (2 * n)) / (1 + z**2 / n)
+    half = z / (1 + z**2 / n) * np.sqrt(share * (1 - share) / n + z**2 / (4 * n**2))
+    return Interval(max(0.0, float(centre - half)), min(1.0, float(centre + half)))
 
 
 class McNemar(NamedTuple):

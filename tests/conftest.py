@@ -10,6 +10,7 @@ ROOT = Path(__file__).parent.parent
 sys.path.insert(0, str(ROOT / "stages"))
 
 os.environ["HF_HUB_OFFLINE"] = "1"
+os.environ.setdefault("OMP_NUM_THREADS", "1")  # tests run side by side, and threads that wait for each other's cores stall both
 os.environ["TOKENIZERS_PARALLELISM"] = "false"
 
 REAL_DATA = Path(os.environ.get("SEAL_REAL_DATA", ROOT.parent / "shared" / "data"))

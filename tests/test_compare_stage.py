@@ -244,9 +244,10 @@ def test_bf16_is_held_to_fp32(folders: dict[str, Path], tmp_path: Path) -> None:
     exact, _ = run(tmp_path, folders["gpt2"], some_texts(12))
     narrow, check = run(tmp_path, folders["gpt2"], some_texts(12), dtype="bf16")
     assert (check["dtype"], check["parity"]["tolerance"]) == ("bf16", 0.05)
-    assert check["parity"]["largest_difference"] > 0
-    difference = (narrow["chosen_score"] - exact["chosen_score"]).abs().max()
-    assert 0 < difference < 0.05 * check["parity"]["reward_std"]
+    columns = ["chosen_score", "rejected_score"]
+    difference = (narrow[columns] - exact[columns]).abs().to_numpy().max()
+    assert check["parity"]["largest_difference"] == pytest.approx(difference, rel=1e-3)
+    assert 1e-3 < difference / check["parity"]["reward_std"] < 0.05
 
 
 def test_the_length_baseline_counts_characters_of_the_response(tmp_path: Path) -> None:

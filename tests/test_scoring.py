@@ -142,15 +142,15 @@ def test_batches_hold_like_lengths_within_the_budget(bert: RewardModel, monkeypa
         return collate(batch, pad)
 
     monkeypatch.setattr(scoring, "collate", watching)
-    score(bert, [*TEXTS, tiny_models.transcript(2, 400)], budget=150)
+    score(bert, [*TEXTS, tiny_models.transcript(2, 400)], budget=120)
     lengths = [length for batch in seen for length in batch]
     assert len(lengths) == len(TEXTS) + 1
     assert lengths == sorted(lengths, reverse=True)
     assert seen[0] == [lengths[0]]  # longer than the budget: alone
-    assert lengths[0] > 150
+    assert lengths[0] > 120
     for batch, after in zip(seen[1:], [*seen[2:], None], strict=True):
-        assert len(batch) * batch[0] <= 150
-        assert after is None or (len(batch) + 1) * batch[0] > 150
+        assert len(batch) * batch[0] <= 120
+        assert after is None or (len(batch) + 1) * batch[0] > 120
 
 
 def test_identical_texts_are_run_once(bert: RewardModel, rows_run: list[int]) -> None:
@@ -283,18 +283,18 @@ def test_a_reward_that_is_no_number_is_refused(bert: RewardModel, monkeypatch: p
 
 
 def test_a_finished_run_is_not_run_again(bert: RewardModel, journal: Path, rows_run: list[int]) -> None:
-    first = score(bert, TEXTS, 150, journal)
+    first = score(bert, TEXTS, 120, journal)
     runs, content = len(rows_run), journal.read_bytes()
-    again = score(bert, TEXTS[::-1], 150, journal)
+    again = score(bert, TEXTS[::-1], 120, journal)
     assert again.rewards[::-1].tobytes() == first.rewards.tobytes()
     assert len(rows_run) == runs
     assert journal.read_bytes() == content
 
 
 def test_more_texts_run_only_the_new_ones(bert: RewardModel, journal: Path, rows_run: list[int]) -> None:
-    few = score(bert, TEXTS[:5], 150, journal)
+    few = score(bert, TEXTS[:5], 120, journal)
     rows_run.clear()
-    more = score(bert, TEXTS, 150, journal)
+    more = score(bert, TEXTS, 120, journal)
     assert sum(rows_run) == len(TEXTS) - 5
     assert more.rewards[:5].tobytes() == few.rewards.tobytes()
 
@@ -303,26 +303,26 @@ def test_more_texts_run_only_the_new_ones(bert: RewardModel, journal: Path, rows
 def test_an_interrupted_run_goes_on_where_it_stopped(
     bert: RewardModel, journal: Path, monkeypatch: pytest.MonkeyPatch, rows_run: list[int], batch: int
 ) -> None:
-    whole = score(bert, TEXTS, 150)
+    whole = score(bert, TEXTS, 120)
     batches = len(rows_run)
     assert batches > 5
     with monkeypatch.context() as patch:
         patch.setattr(RewardModel, "rewards", fails_at(batch, KeyboardInterrupt()))
         with pytest.raises(KeyboardInterrupt):
-            score(bert, TEXTS, 150, journal)
+            score(bert, TEXTS, 120, journal)
     assert len(journal.read_bytes().splitlines()) == batch
     rows_run.clear()
-    resumed = score(bert, TEXTS[::-1], 150, journal)
+    resumed = score(bert, TEXTS[::-1], 120, journal)
     assert len(rows_run) == batches - batch
     assert resumed.rewards[::-1].tobytes() == whole.rewards.tobytes()
 
 
 def test_a_torn_last_line_costs_one_batch(bert: RewardModel, journal: Path, rows_run: list[int]) -> None:
-    whole = score(bert, TEXTS, 150, journal)
+    whole = score(bert, TEXTS, 120, journal)
     lines = journal.read_bytes().splitlines(keepends=True)
     journal.write_bytes(b"".join(lines[:2]) + lines[2][: len(lines[2]) // 2])
     rows_run.clear()
-    resumed = score(bert, TEXTS, 150, journal)
+    resumed = score(bert, TEXTS, 120, journal)
     assert len(rows_run) == len(lines) - 1 - 2  # the last line says that the run is over
     assert resumed.rewards.tobytes() == whole.rewards.tobytes()
     assert journal.read_bytes().splitlines(keepends=True) == lines
@@ -334,11 +334,11 @@ def test_an_interrupted_run_serves_another_set_of_texts(
     with monkeypatch.context() as patch:
         patch.setattr(RewardModel, "rewards", fails_at(2, KeyboardInterrupt()))
         with pytest.raises(KeyboardInterrupt):
-            score(bert, TEXTS[:10], 150, journal)
+            score(bert, TEXTS[:10], 120, journal)
     known = {key for line in journal.read_bytes().splitlines() for key in json.loads(line)["keys"]}
     assert known
     rows_run.clear()
-    scored = score(bert, TEXTS, 150, journal)
+    scored = score(bert, TEXTS, 120, journal)
     assert sum(rows_run) == len(TEXTS) - len(known)
     np.testing.assert_allclose(scored.rewards, alone["bert"], rtol=0, atol=NEAR)
 
@@ -356,7 +356,7 @@ def test_the_journal_keeps_what_was_left_out(bert: RewardModel, journal: Path, r
 
 
 def test_the_journal_names_texts_by_their_hash(bert: RewardModel, journal: Path) -> None:
-    scored = score(bert, TEXTS, 150, journal)
+    scored = score(bert, TEXTS, 120, journal)
     records: list[dict[str, Any]] = [json.loads(line) for line in journal.read_bytes().splitlines()]
     assert records[-1] == {"finished": True}
     kept = {key: reward for record in records[:-1] for key, reward in zip(record["keys"], record["rewards"], strict=True)}
