@@ -21,7 +21,7 @@ from seal.checkpoints import locate
 from seal.errors import InputError
 from seal.files import folder_fingerprint, write_text
 from seal.inputs import Format, Input
-from seal.reward_models import ADAPTER, Dtype, absolute_positions, default_device, load_classifier, prefers_bf16, quiet
+from seal.reward_models import ADAPTER, HEADS, Dtype, absolute_positions, default_device, load_classifier, prefers_bf16, quiet
 from seal.scoring import collate
 from seal.transcripts import Turn
 
@@ -165,6 +165,7 @@ def _model(settings: Settings) -> tuple[Any, Any]:
         lora_alpha=2 * settings.rank,
         lora_dropout=0.0,
         target_modules=_linears(model, settings.top_layers),
+        modules_to_save=[name for name, _ in model.named_children() if name in HEADS],
     )
     return peft.get_peft_model(model, config), tokenizer
 

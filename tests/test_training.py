@@ -146,6 +146,16 @@ def test_an_adapter_on_the_last_layer_leaves_the_first_alone(base: Path, tmp_pat
     assert not any("layer.0." in key for key in keys)
 
 
+@pytest.mark.parametrize("architecture", ["deberta-v2", "electra", "llama"])
+def test_what_is_trained_on_any_architecture_can_be_scored(architecture: str, tmp_path: Path) -> None:
+    """DeBERTa's pooler, say, is as fresh as the head and has to be saved with it."""
+    backbone = tiny_models.build(architecture, tmp_path / "base")
+    transformers.AutoModel.from_pretrained(backbone).save_pretrained(backbone)  # without the head
+    run(backbone, tmp_path / "model", made_pairs(32, 16), epochs=1)
+    model = reward_models.load(str(tmp_path / "model"), format="pair")
+    assert type(model.model).__name__.lower().startswith(architecture.split("-", maxsplit=1)[0])
+
+
 def test_on_topic_sets_a_pairs_own_answer_against_one_to_another_prompt() -> None:
     pairs = made_pairs(400, 40)
     own = {row.opening_prompt: set() for row in pairs.itertuples()}  # type: ignore[var-annotated]
