@@ -6,6 +6,7 @@ from typing import Any, NamedTuple
 import numpy as np
 import pandas as pd
 
+from seal.errors import InputError
 from seal.uncertainty import ClusterBootstrap, Interval, exact_mcnemar, weighted_median, wilson
 
 REGIMES = {
@@ -24,6 +25,21 @@ class Bootstrap(NamedTuple):
     seed: int
     level: float
     """Share of such intervals that hold the truth, for example 0.95."""
+
+
+def bootstrap(resamples: int, seed: int, level: float) -> Bootstrap:
+    """Check how intervals are to be made.
+
+    Raises
+    ------
+    InputError
+        If no interval could be made like that.
+    """
+    if resamples < 1 or seed < 0 or not 0 < level < 1:
+        raise InputError(
+            f"intervals: resamples {resamples}, seed {seed}, level {level}; expected 1 or more, 0 or more, a share between 0 and 1"
+        )
+    return Bootstrap(resamples, seed, level)
 
 
 def subsets(pairs: pd.DataFrame) -> Iterator[tuple[tuple[str, ...], np.ndarray]]:
@@ -93,7 +109,7 @@ def _median(margins: np.ndarray, draw: ClusterBootstrap, level: float) -> dict[s
 
 
 def regimes(control: np.ndarray, aligned: np.ndarray, clusters: np.ndarray, bootstrap: Bootstrap) -> dict[str, Any]:
-    """Counts and shares of the four alignment regimes.
+    """Counts and shares of the four alignment regimes, and the agreement gained from control to aligned.
 
     Parameters
     ----------
@@ -108,7 +124,12 @@ def regimes(control: np.ndarray, aligned: np.ndarray, clusters: np.ndarray, boot
     if pairs == 0:
         return {"pairs": 0}
     draw = ClusterBootstrap(clusters, bootstrap.resamples, bootstrap.seed)
-    figures: dict[str, Any] = {"pairs": pairs, "opening_prompts": draw.clusters}
+    difference = aligned.astype(float) - control.astype(float)
+    figures: dict[str, Any] = {
+        "pairs": pairs,
+        "opening_prompts": draw.clusters,
+        **with_interval("agreement_gained", difference.mean(), draw.mean_interval(difference, bootstrap.level)),
+    }
     for name, (before, after) in REGIMES.items():
         members = (control == before) & (aligned == after)
         count = int(members.sum())

@@ -1,5 +1,6 @@
 """From a text to the tokens that a reward model reads, and what has to go when there are too many of them."""
 
+import bisect
 import re
 from collections.abc import Sequence
 from typing import Any, Literal, NamedTuple
@@ -11,7 +12,7 @@ Format = Literal["pair", "transcript", "chat"]
 """How a text becomes input: `pair` = tokenizer(prompt, response), split at the last `Assistant:` anywhere, which stays with the response
 (as SEAL feeds the OpenAssistant models); `transcript` = the whole text as one; `chat` = the tokenizer's own chat template."""
 
-_TURN = re.compile(r"(?:\A\s*|\n\n+)(?=(?:Human|Assistant):)|\A\s*(?=System:)")  # where transcripts.parse sees a turn start
+_TURN = re.compile(r"(?:\A\s*|(?<!\n)\n\n++)(?=(?:Human|Assistant):)|\A\s*(?=System:)")  # where transcripts.parse sees a turn start
 _CHUNK = 2048
 _Tokens = tuple[list[int], list[int] | None]
 
@@ -48,6 +49,9 @@ def encode(tokenizer: Any, texts: Sequence[str], format: Format, limit: int | No
     InputError
         If `format` is `chat` and the tokenizer has no chat template, or its template refuses a conversation.
     """
+    special = 0 if format == "chat" else tokenizer.num_special_tokens_to_add(pair=format == "pair")
+    if limit is not None and limit <= special:
+        raise InputError(f"max-length is {limit}, and {special} special tokens leave no room for text; raise it, or set 0 for no limit")
     if format == "chat" and not getattr(tokenizer, "chat_template", None):
         raise InputError("format chat: this model's tokenizer has no chat template; use format pair or transcript")
     inputs = []
@@ -103,10 +107,16 @@ def _shorten(tokenizer: Any, text: str, format: Format, limit: int) -> Input:
         versions = [*((prompt[start:], response) for start in _turn_starts(prompt)), ("", response)]
     else:
         versions = [(text[start:],) for start in _turn_starts(text)] or [(text,)]
-    for turns_dropped, version in enumerate(versions):
-        ((ids, types),) = _tokens(tokenizer, *([part] for part in version))
-        if len(ids) <= limit:
-            return Input(ids, types, turns_dropped, 0)
+
+    def tokens(turns_dropped: int) -> tuple[list[int], list[int] | None]:
+        return _tokens(tokenizer, *([part] for part in versions[turns_dropped]))[0]
+
+    # Fewer turns are fewer tokens, so halving finds the first version that fits, in talks of a thousand turns, too.
+    turns_dropped = bisect.bisect_left(range(len(versions) - 1), True, key=lambda dropped: len(tokens(dropped)[0]) <= limit)
+    ids, types = tokens(turns_dropped)
+    if len(ids) <= limit:
+        return Input(ids, types, turns_dropped, 0)
+    version = versions[turns_dropped]
     truncation = "only_second" if format == "pair" else True
     ((kept, types),) = _tokens(tokenizer, *([part] for part in version), truncation=truncation, max_length=limit)
     return Input(kept, types, turns_dropped, len(ids) - len(kept))

@@ -123,8 +123,8 @@ def _sides(row: Row) -> tuple[dict[str, _Side], int]:
         raise _Rejected("row", row.problem)
     prompt: list[Turn] | None = None
     changed = 0
-    if row.values.get("prompt") is not None:
-        value = row.values["prompt"]
+    value = row.values.get("prompt")
+    if value is not None and value != "":
         try:
             prompt = _prompt_turns(value)
         except NotATranscript as problem:

@@ -60,10 +60,14 @@ class RewardModel(NamedTuple):
 
     def fingerprint(self) -> str:
         """Changes with all that the rewards depend on, down to their last digits."""
-        versions = [importlib.metadata.version(package) for package in ("torch", "transformers", "peft", "tokenizers")]
         machine = [self.device.type, torch.get_num_threads() if self.device.type == "cpu" else 0]
         weights = [self.checkpoint.fingerprint(), self.base.fingerprint() if self.base else ""]
-        return fingerprint(weights, self.format, self.output, self.limit, self.dtype, machine, versions)
+        return fingerprint(weights, self.format, self.output, self.limit, self.dtype, machine, software())
+
+
+def software() -> list[str]:
+    """Versions of the packages that the last digits of a reward depend on."""
+    return [importlib.metadata.version(package) for package in ("torch", "transformers", "peft", "tokenizers")]
 
 
 def load(
@@ -117,7 +121,13 @@ def load(
 
 def default_device() -> torch.device:
     """Where to run: it comes from the environment, because a device is no reason to run a stage again."""
-    return torch.device(os.environ.get("SEAL_DEVICE") or ("cuda" if torch.cuda.is_available() else "cpu"))
+    name = os.environ.get("SEAL_DEVICE") or ("cuda" if torch.cuda.is_available() else "cpu")
+    try:
+        return torch.empty(0, device=name).device
+    except (RuntimeError, AssertionError) as error:
+        raise InputError(
+            f"SEAL_DEVICE is {name}: {_one_line(error)[:80]}; set it to cpu or to a device that is here, or unset it"
+        ) from None
 
 
 def load_classifier(checkpoint: Checkpoint, new_outputs: int | None = None, head: Container[str] | None = None) -> tuple[Any, Any]:
@@ -182,15 +192,39 @@ def _load_adapter(checkpoint: Checkpoint) -> tuple[Any, Any, Checkpoint]:
     if not outputs:
         raise InputError(f"model {checkpoint.name}: its adapter holds no reward head; train it with the head among modules_to_save")
     # The last layer of a head, which gives the reward, is its smallest.
-    base = locate(name, revision)
-    model, tokenizer = load_classifier(base, new_outputs=min(outputs), head=given)
     try:
-        adapted = peft.PeftModel.from_pretrained(model, str(checkpoint.folder)).merge_and_unload()
-    except Exception as error:
-        raise InputError(f"model {checkpoint.name}: {_one_line(error)}; give an adapter that merges into its base, {name}") from error
+        base = locate(name, revision)
+    except InputError as error:
+        raise InputError(f"model {checkpoint.name}: of its base, which {ADAPTER} in its folder names: {error}") from None
+    model, tokenizer = load_classifier(base, new_outputs=min(outputs), head=given)
+    adapted = put_adapter(checkpoint, model).merge_and_unload()
     if any((checkpoint.folder / file).is_file() for file in ("tokenizer.json", "tokenizer_config.json")):
         tokenizer = load_tokenizer(checkpoint.folder)
     return adapted, tokenizer, base
+
+
+def put_adapter(checkpoint: Checkpoint, model: Any, trainable: bool = False) -> Any:
+    """Put a PEFT adapter on the model it was made for, all of it.
+
+    Raises
+    ------
+    InputError
+        If it does not fit: a weight without a place would be left out, and a place without a weight keeps a fresh one, both in silence.
+    """
+    import peft
+
+    try:
+        adapted = peft.PeftModel.from_pretrained(model, str(checkpoint.folder), is_trainable=trainable)
+        given = set(peft.load_peft_weights(str(checkpoint.folder), device="cpu"))
+    except Exception as error:
+        raise InputError(f"model {checkpoint.name}: {_one_line(error)}; give an adapter that was made for its base") from error
+    unfit = sorted(given ^ set(peft.get_peft_model_state_dict(adapted)))
+    if unfit:
+        raise InputError(
+            f"model {checkpoint.name}: adapter and base do not fit, {', '.join(unfit[:4])}{' …' if len(unfit) > 4 else ''} are only "
+            "in one of them; give an adapter that was made for its base"
+        )
+    return adapted
 
 
 def _in_head(key: str) -> bool:

@@ -9,7 +9,7 @@ import torch
 from tqdm import tqdm
 
 from seal.errors import InputError
-from seal.files import fingerprint, text_hash
+from seal.files import fingerprint
 from seal.inputs import Input
 from seal.journal import Journal
 from seal.reward_models import RewardModel
@@ -39,7 +39,7 @@ class _Batch(NamedTuple):
 
 
 def score(reward_model: RewardModel, texts: Sequence[str], journal: Journal, token_budget: int | None = None) -> Scored:
-    """Score texts; identical ones once, and those that the journal knows not at all.
+    """Score texts; those that are the same to the model once, and those that the journal knows not at all.
 
     Batches are planned from the set of texts alone, and journalled whole. So a run that was killed and started again plans the
     same batches, skips those it had finished, and gives the same bytes as a run that never stopped.
@@ -61,36 +61,35 @@ def score(reward_model: RewardModel, texts: Sequence[str], journal: Journal, tok
         If the model gives a reward that is no finite number.
     """
     budget = token_budget or TOKEN_BUDGET.get(reward_model.device.type, TOKEN_BUDGET["cpu"])
-    by_key = {text_hash(text): text for text in texts}
-    known, plan, finished = _plan(reward_model, by_key, journal, budget)
+    unique = dict.fromkeys(texts)
+    inputs = dict(zip(unique, reward_model.encode(list(unique)), strict=True))
+    # The journal goes by what the model reads, so that a change in how texts become inputs never meets an old reward.
+    key_of = {text: fingerprint(item.ids, item.types) for text, item in inputs.items()}
+    by_key = {key: inputs[text] for text, key in key_of.items()}
+    known, plan, finished = _plan(by_key, journal, budget)
     bar = tqdm(total=len(by_key), initial=len(known.keys() & by_key.keys()), unit="text", desc="scoring", disable=None)
     for batch in plan:
         record = finished.get(batch.key)
         if record is None:
             rewards = _rewards(reward_model, batch.inputs)
-            _refuse_unless_finite(rewards, batch.keys, by_key)
-            record = {
-                "batch": batch.key,
-                "keys": batch.keys,
-                "rewards": [float(reward) for reward in rewards],
-                "turns_dropped": [item.turns_dropped for item in batch.inputs],
-                "tokens_cut": [item.tokens_cut for item in batch.inputs],
-            }
+            _refuse_unless_finite(rewards, batch.keys, {key: text for text, key in key_of.items()})
+            record = {"batch": batch.key, "keys": batch.keys, "rewards": [float(reward) for reward in rewards]}
             journal.append(record)
         known |= _entries(record)
         bar.update(len(batch.keys))
     bar.close()
     if plan:
         journal.append({"finished": True})
-    rows = np.array([known[text_hash(text)] for text in texts], dtype=np.float64).reshape(-1, 3)
-    return Scored(rows[:, 0].astype(np.float32), rows[:, 1].astype(np.int64), rows[:, 2].astype(np.int64))
+    return Scored(
+        np.array([known[key_of[text]] for text in texts], dtype=np.float32),
+        np.array([inputs[text].turns_dropped for text in texts], dtype=np.int64),
+        np.array([inputs[text].tokens_cut for text in texts], dtype=np.int64),
+    )
 
 
-def _plan(
-    reward_model: RewardModel, by_key: dict[str, str], journal: Journal, budget: int
-) -> tuple[dict[str, tuple[float, int, int]], list[_Batch], dict[str, dict[str, Any]]]:
+def _plan(by_key: dict[str, Input], journal: Journal, budget: int) -> tuple[dict[str, float], list[_Batch], dict[str, dict[str, Any]]]:
     """What earlier runs know, the batches of this run, and those among them that an interrupted run finished."""
-    known: dict[str, tuple[float, int, int]] = {}
+    known: dict[str, float] = {}
     pending: list[dict[str, Any]] = []
     for record in journal.records:
         if "finished" in record:
@@ -98,35 +97,32 @@ def _plan(
             pending = []
         else:
             pending.append(record)
-    plan = _batches(reward_model, by_key, known, budget)
+    plan = _batches(by_key, known, budget)
     if {record["batch"] for record in pending} - {batch.key for batch in plan}:
         # The interrupted run was about other texts. What it finished is known; what is left is planned anew.
         journal.append({"finished": True})
         known |= _all_entries(pending)
         pending = []
-        plan = _batches(reward_model, by_key, known, budget)
+        plan = _batches(by_key, known, budget)
     return known, plan, {record["batch"]: record for record in pending}
 
 
-def _batches(reward_model: RewardModel, by_key: dict[str, str], known: dict[str, Any], budget: int) -> list[_Batch]:
-    """Texts of like length together, the longest first, as many as the budget of padded tokens holds."""
-    keys = sorted(by_key.keys() - known.keys())
-    encoded = dict(zip(keys, reward_model.encode([by_key[key] for key in keys]), strict=True))
-    keys.sort(key=lambda key: -len(encoded[key].ids))
+def _batches(by_key: dict[str, Input], known: dict[str, float], budget: int) -> list[_Batch]:
+    """Inputs of like length together, the longest first, as many as the budget of padded tokens holds."""
     batches: list[list[str]] = []
-    for key in keys:
-        if not batches or (len(batches[-1]) + 1) * len(encoded[batches[-1][0]].ids) > budget:
+    for key in sorted(by_key.keys() - known.keys(), key=lambda key: (-len(by_key[key].ids), key)):
+        if not batches or (len(batches[-1]) + 1) * len(by_key[batches[-1][0]].ids) > budget:
             batches.append([])
         batches[-1].append(key)
-    return [_Batch(batch, [encoded[key] for key in batch]) for batch in batches]
+    return [_Batch(batch, [by_key[key] for key in batch]) for batch in batches]
 
 
-def _entries(record: dict[str, Any]) -> dict[str, tuple[float, int, int]]:
-    return dict(zip(record["keys"], zip(record["rewards"], record["turns_dropped"], record["tokens_cut"], strict=True), strict=True))
+def _entries(record: dict[str, Any]) -> dict[str, float]:
+    return dict(zip(record["keys"], record["rewards"], strict=True))
 
 
-def _all_entries(records: list[dict[str, Any]]) -> dict[str, tuple[float, int, int]]:
-    return {key: entry for record in records for key, entry in _entries(record).items()}
+def _all_entries(records: list[dict[str, Any]]) -> dict[str, float]:
+    return {key: reward for record in records for key, reward in _entries(record).items()}
 
 
 def _rewards(reward_model: RewardModel, batch: Sequence[Input]) -> np.ndarray:
@@ -136,8 +132,10 @@ def _rewards(reward_model: RewardModel, batch: Sequence[Input]) -> np.ndarray:
             tensors = {name: tensor.to(reward_model.device) for name, tensor in collate(batch, pad).items()}
             return reward_model.rewards(tensors).cpu().numpy()
     except (torch.OutOfMemoryError, MemoryError, RuntimeError) as error:
-        if len(batch) == 1 or not _out_of_memory(error):
+        if not _out_of_memory(error):
             raise
+        if len(batch) == 1:
+            raise InputError(f"one text of {len(batch[0].ids)} tokens does not fit into memory; set max-length, or dtype bf16") from None
     if reward_model.device.type == "cuda":
         torch.cuda.empty_cache()
     half = len(batch) // 2
@@ -178,11 +176,11 @@ def _out_of_memory(error: Exception) -> bool:
     return isinstance(error, torch.OutOfMemoryError | MemoryError) or "can't allocate memory" in str(error)
 
 
-def _refuse_unless_finite(rewards: np.ndarray, keys: list[str], by_key: dict[str, str]) -> None:
+def _refuse_unless_finite(rewards: np.ndarray, keys: list[str], text_of: dict[str, str]) -> None:
     for reward, key in zip(rewards, keys, strict=True):
         if not np.isfinite(reward):
             raise InputError(
-                f"the reward of the text that starts with {by_key[key].strip()[:60]!r} is {reward}, not a finite number; "
+                f"the reward of the text that starts with {text_of[key].strip()[:60]!r} is {reward}, not a finite number; "
                 "try dtype fp32, or another model"
             )
 

@@ -19,9 +19,20 @@ from transformers.trainer_pt_utils import get_length_grouped_indices
 from seal import inputs, transcripts
 from seal.checkpoints import locate
 from seal.errors import InputError
-from seal.files import folder_fingerprint, write_text
+from seal.files import fingerprint, write_text
 from seal.inputs import Format, Input
-from seal.reward_models import ADAPTER, HEADS, Dtype, absolute_positions, default_device, load_classifier, prefers_bf16, quiet
+from seal.reward_models import (
+    ADAPTER,
+    HEADS,
+    Dtype,
+    absolute_positions,
+    default_device,
+    load_classifier,
+    prefers_bf16,
+    put_adapter,
+    quiet,
+    software,
+)
 from seal.scoring import collate
 from seal.transcripts import Turn
 
@@ -109,7 +120,7 @@ def train(settings: Settings, training: Sequence[TextPair], validation: Sequence
     out
         Folder for the adapter, which must not exist.
     work
-        Folder for a checkpoint after each epoch, from which a killed run goes on; removed at the end.
+        Folder for a checkpoint after each epoch, from which a killed run goes on. The caller removes it once the result is safe.
 
     Raises
     ------
@@ -127,20 +138,24 @@ def train(settings: Settings, training: Sequence[TextPair], validation: Sequence
         part: _encode(tokenizer, part_pairs, settings.format, limit)
         for part, part_pairs in (("train", training), ("validation", validation))
     }
+    pad = model.config.get_text_config().pad_token_id
     trainer = _Trainer(
         model=model,
         args=_arguments(settings, device, work, len(training)),
         train_dataset=encoded["train"],
         eval_dataset=encoded["validation"],
-        data_collator=lambda rows: collate([row["better"] for row in rows] + [row["worse"] for row in rows], tokenizer.pad_token_id or 0),
+        data_collator=lambda rows: collate([row["better"] for row in rows] + [row["worse"] for row in rows], pad),
         compute_metrics=lambda prediction: {"accuracy": float((prediction.predictions > 0).mean())},
     )
     trainer.remove_callback(transformers.trainer_callback.PrinterCallback)
     with quiet():
         trainer.train(resume_from_checkpoint=_last_whole_checkpoint(work))
+        if not Path(trainer.state.best_model_checkpoint or "").is_dir():  # Trainer would keep the last epoch and not say so
+            raise InputError(f"{work}: the checkpoint of the best epoch is gone; delete this folder and train again")
         _save(trainer.model, settings, out)
     history = _history(trainer.state.log_history)
-    shutil.rmtree(work, ignore_errors=True)
+    if not np.isfinite(history.to_numpy(dtype=float)).all():
+        raise InputError(f"the loss is no finite number in some epoch; lower learning-rate, now {settings.learning_rate:g}")
     shortened = [row for rows in encoded.values() for row in rows if row["shortened"]]
     counts = {"training_pairs": len(training), "validation_pairs": len(validation), "pairs_shortened": len(shortened)}
     return Trained(counts, history, int(history["epoch"].iloc[int(history["validation_loss"].argmin())]))
@@ -153,12 +168,13 @@ def _model(settings: Settings) -> tuple[Any, Any]:
         if isinstance(module, torch.nn.Dropout):
             module.p = 0.0  # noise that a low-rank adapter does not need, and attention is three times as fast without it
     if model.config.get_text_config().pad_token_id is None:
-        model.config.get_text_config().pad_token_id = tokenizer.pad_token_id or 0
+        candidates = (tokenizer.pad_token_id, tokenizer.eos_token_id, 0)
+        model.config.get_text_config().pad_token_id = next(token for token in candidates if token is not None)
     if settings.start:
         start = locate(settings.start)
         if not (start.folder / ADAPTER).is_file():
             raise InputError(f"start {settings.start}: no {ADAPTER} in it; name a folder that stages/train.py wrote")
-        return peft.PeftModel.from_pretrained(model, str(start.folder), is_trainable=True), tokenizer
+        return put_adapter(start, model, trainable=True), tokenizer
     config = peft.LoraConfig(
         task_type=peft.TaskType.SEQ_CLS,
         r=settings.rank,
@@ -284,7 +300,7 @@ def _save(model: Any, settings: Settings, out: Path) -> None:
     write_text(out / ADAPTER, json.dumps(config, indent=2) + "\n")
 
 
-def settings_fingerprint(settings: Settings) -> list[Any]:
-    """What a half-done training depends on beyond its texts."""
-    start = folder_fingerprint(settings.start) if settings.start else ""
-    return [*settings, start, torch.get_num_threads()]
+def training_fingerprint(settings: Settings, training: Sequence[TextPair], validation: Sequence[TextPair]) -> str:
+    """Changes with all that a half-done training depends on, so that it is never gone on with under other conditions."""
+    models = [locate(settings.base, settings.base_revision).fingerprint(), locate(settings.start).fingerprint() if settings.start else ""]
+    return fingerprint(settings, models, software(), default_device().type, torch.get_num_threads(), training, validation)

@@ -9,8 +9,8 @@ HUMAN, ASSISTANT, SYSTEM = "Human", "Assistant", "System"
 ROLE_OF_MESSAGE = {"user": HUMAN, "human": HUMAN, "assistant": ASSISTANT, "system": SYSTEM}
 """The `role` of a message and the name of its turn in a transcript."""
 
-_MARKER = re.compile(r"(?:\A\s*|\n\n+)(Human|Assistant):|\A\s*(System):")
-_MARKER_INSIDE = re.compile(r"\n\n+(?=(?:Human|Assistant):)")
+_MARKER = re.compile(r"(?:\A\s*|(?<!\n)\n\n++)(Human|Assistant):|\A\s*(System):")
+_MARKER_INSIDE = re.compile(r"(?<!\n)\n\n++(?=(?:Human|Assistant):)")
 
 
 class Turn(NamedTuple):

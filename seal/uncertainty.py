@@ -97,7 +97,8 @@ def wilson(successes: int, n: int, level: float) -> Interval | None:
     share, z = successes / n, float(special.ndtri((1 + level) / 2))
     centre = (share + z**2 / (2 * n)) / (1 + z**2 / n)
     half = z / (1 + z**2 / n) * np.sqrt(share * (1 - share) / n + z**2 / (4 * n**2))
-    return Interval(max(0.0, float(centre - half)), min(1.0, float(centre + half)))
+    # At the ends the formula gives 0 and 1 but for rounding.
+    return Interval(float(centre - half) if successes else 0.0, float(centre + half) if successes < n else 1.0)
 
 
 class McNemar(NamedTuple):

@@ -18,6 +18,8 @@ def _one_line_for_mistakes(kind: type[BaseException], error: BaseException, trac
         )
     elif kind.__name__ == "InputError" and kind.__module__ == "seal.errors":
         print(f"error: {' '.join(str(error).split())}", file=sys.stderr)
+    elif isinstance(error, OSError) and error.filename:
+        print(f"error: {error.filename}: {error.strerror}; check the path", file=sys.stderr)
     elif issubclass(kind, KeyboardInterrupt):
         print("interrupted", file=sys.stderr)
     else:

@@ -17,6 +17,7 @@ from typing import Any, Dict, List, Literal, Tuple
 import numpy as np
 
 from seal import pairs, scores
+from seal.errors import InputError
 from seal.files import write_csv, write_json
 from seal.length import LENGTH, length_rewards
 
@@ -39,6 +40,8 @@ class Arguments:
 
 
 def main(arguments: Arguments) -> None:
+    if arguments.max_length < 0:
+        raise InputError(f"max-length is {arguments.max_length}; expected 0 for no limit, or a number of tokens")
     table = pairs.read(arguments.pairs)
     texts = [*table["chosen_text"], *table["rejected_text"]]
     rewards, report = _rewards(arguments, texts)
@@ -49,6 +52,11 @@ def main(arguments: Arguments) -> None:
     write_csv(arguments.out, scored)
     write_json(arguments.check, {"model": arguments.model, "pairs": len(table), "pairs_scored": len(scored), **report})
     print(f"{len(scored)} pairs scored, agreement {scored['agreement'].mean():.3f}", file=sys.stderr)
+
+
+def _base(model: Any) -> Dict[str, str]:
+    """The model that an adapter was put on."""
+    return {"name": model.base.name, "revision": model.base.revision, "fingerprint": model.base.fingerprint()} if model.base else {}
 
 
 def _rewards(arguments: Arguments, texts: List[str]) -> Tuple[np.ndarray, Dict[str, Any]]:
@@ -68,7 +76,9 @@ def _rewards(arguments: Arguments, texts: List[str]) -> Tuple[np.ndarray, Dict[s
     report = {
         "revision": model.checkpoint.revision,
         "fingerprint": model.checkpoint.fingerprint(),
+        "base": _base(model),
         "format": model.format,
+        "output": model.output,
         "dtype": model.dtype,
         "limit": model.limit,
         "texts": len(unique),

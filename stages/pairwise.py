@@ -13,6 +13,8 @@ from seal.files import write_json
 @dataclass(frozen=True)
 class Arguments:
     pairs: str = flag("table of pairs, as stages/prepare.py writes it")
+    first: str = flag("name of the first role")
+    second: str = flag("name of the second role")
     first_scores: str = flag("rewards of the first role, as stages/compare.py writes them")
     second_scores: str = flag("rewards of the second role, as stages/compare.py writes them")
     metrics: str = flag("where to write the measures (JSON)")
@@ -25,9 +27,9 @@ def main(arguments: Arguments) -> None:
     table = pairs.read(arguments.pairs)
     first, second = (scores.read(path, table)["agreement"].to_numpy() for path in (arguments.first_scores, arguments.second_scores))
     openings = table["opening_prompt"].to_numpy()
-    bootstrap = agreement.Bootstrap(arguments.resamples, arguments.seed, arguments.level)
+    bootstrap = agreement.bootstrap(arguments.resamples, arguments.seed, arguments.level)
     figures = agreement.by_subset(table, lambda mask: agreement.pairwise(first[mask], second[mask], openings[mask], bootstrap))
-    write_json(arguments.metrics, figures)
+    write_json(arguments.metrics, {"first": arguments.first, "second": arguments.second, **figures})
 
 
 if __name__ == "__main__":

@@ -55,6 +55,8 @@ def main(arguments: Arguments) -> None:
     if len(prepared.pairs) + len(prepared.rejects) != len(taken):
         raise AssertionError("rows were lost")
     prepare.raise_if_too_many(prepared.rejects, len(taken), arguments.max_rejects)
+    if prepared.pairs.empty:
+        raise InputError(f"none of the {len(taken)} rows is a pair; the first: {prepared.rejects.iloc[0].to_dict()}; mend the source")
     pairs.write(arguments.out, prepared.pairs)
     write_csv(arguments.rejects, prepared.rejects)
     write_json(arguments.counts, {"revision": commit, "rows_in_source": len(rows), **prepared.counts})

@@ -25,7 +25,7 @@ def main(arguments: Arguments) -> None:
     table = pairs.read(arguments.pairs)
     control, aligned = (scores.read(path, table)["agreement"].to_numpy() for path in (arguments.control_scores, arguments.aligned_scores))
     openings = table["opening_prompt"].to_numpy()
-    bootstrap = agreement.Bootstrap(arguments.resamples, arguments.seed, arguments.level)
+    bootstrap = agreement.bootstrap(arguments.resamples, arguments.seed, arguments.level)
     figures = agreement.by_subset(table, lambda mask: agreement.regimes(control[mask], aligned[mask], openings[mask], bootstrap))
     write_json(arguments.metrics, figures)
 

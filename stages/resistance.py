@@ -27,7 +27,7 @@ def main(arguments: Arguments) -> None:
     rewards = scores.read(arguments.scores, table)
     lengths = table[["chosen_response", "rejected_response"]].map(len).to_numpy()
     openings = table["opening_prompt"].to_numpy()
-    bootstrap = agreement.Bootstrap(arguments.resamples, arguments.seed, arguments.level)
+    bootstrap = agreement.bootstrap(arguments.resamples, arguments.seed, arguments.level)
     figures = agreement.by_subset(table, lambda mask: agreement.resistance(rewards[mask], lengths[mask], openings[mask], bootstrap))
     write_json(arguments.metrics, {"scoring": read_json(arguments.check), **figures})
     write_csv(arguments.margins, agreement.margin_histogram(rewards))

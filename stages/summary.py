@@ -17,20 +17,15 @@ class Arguments:
     control: str = flag("resistance of the role control, as stages/resistance.py writes it")
     aligned: str = flag("resistance of the role aligned")
     regimes: str = flag("alignment regimes, as stages/regimes.py writes them")
-    aligned_control: str = flag("aligned against control, as stages/pairwise.py writes it")
     metrics: str = flag("where to write the summary (JSON)")
 
 
 def main(arguments: Arguments) -> None:
-    counts, control, aligned, regimes, pairwise = (
-        read_json(path) for path in (arguments.counts, arguments.control, arguments.aligned, arguments.regimes, arguments.aligned_control)
-    )
-    write_json(arguments.metrics, summary(counts, control, aligned, regimes, pairwise))
+    paths = (arguments.counts, arguments.control, arguments.aligned, arguments.regimes)
+    write_json(arguments.metrics, summary(*(read_json(path) for path in paths)))
 
 
-def summary(
-    counts: Dict[str, Any], control: Dict[str, Any], aligned: Dict[str, Any], regimes: Dict[str, Any], pairwise: Dict[str, Any]
-) -> Dict[str, Any]:
+def summary(counts: Dict[str, Any], control: Dict[str, Any], aligned: Dict[str, Any], regimes: Dict[str, Any]) -> Dict[str, Any]:
     """At most 25 numbers: over all pairs, and where it says so over those that no training saw."""
     held_out = {"control": control["by_part"].get("held-out", {}), "aligned": aligned["by_part"].get("held-out", {})}
     return {
@@ -48,7 +43,7 @@ def summary(
         },
         "ties_aligned": aligned["all"]["ties"],
         "agreement_length": aligned["all"]["length_agreement"],
-        "aligned_minus_control": {f"agreement{end}": pairwise["all"][f"difference{end}"] for end in ("", "_low", "_high")},
+        "aligned_minus_control": {f"agreement{end}": regimes["all"][f"agreement_gained{end}"] for end in ("", "_low", "_high")},
         "regimes": {name: regimes["all"][name]["share"] for name in REGIMES},
     }
 

@@ -16,7 +16,7 @@ from typing import Literal
 
 from seal import pairs
 from seal.errors import InputError
-from seal.files import fingerprint, text_hash, write_csv, write_json
+from seal.files import write_csv, write_json
 
 
 @dataclass(frozen=True)
@@ -51,21 +51,28 @@ def main(arguments: Arguments) -> None:
     for name in ("max_length", "rank", "epochs", "batch_pairs", "learning_rate"):
         if getattr(arguments, name) <= 0:
             raise InputError(f"{name.replace('_', '-')} is {getattr(arguments, name)}; expected a number above 0")
+    if arguments.seed < 0 or arguments.top_layers < 0:
+        raise InputError(f"seed is {arguments.seed} and top-layers {arguments.top_layers}; expected 0 or more of each")
+    if Path(arguments.out).exists() and not (Path(arguments.out) / "adapter_config.json").is_file():
+        raise InputError(f"{arguments.out}: exists and is no adapter that could be replaced; name another folder in --out")
     table = pairs.read(arguments.pairs)
     training_pairs, validation_pairs = (
         training.text_pairs(table[table["part"] == part], arguments.task, arguments.seed) for part in ("train", "validation")
     )
     settings = training.Settings(**{name: getattr(arguments, name) for name in training.Settings._fields})
-    texts = text_hash("\0".join(text for pair in [*training_pairs, *validation_pairs] for text in pair))
-    work = Path(os.environ.get("SEAL_WORK", ".work")) / "train" / fingerprint(training.settings_fingerprint(settings), texts)
-    draft = Path(f"{arguments.out}.tmp")
+    key = training.training_fingerprint(settings, training_pairs, validation_pairs)
+    work = Path(os.environ.get("SEAL_WORK", ".work")) / "train" / key
+    out = Path(arguments.out)
+    draft = out.with_name(f".{out.name}.tmp")
     shutil.rmtree(draft, ignore_errors=True)
     trained = training.train(settings, training_pairs, validation_pairs, draft, work)
-    shutil.rmtree(arguments.out, ignore_errors=True)
-    os.replace(draft, arguments.out)
+    shutil.rmtree(out, ignore_errors=True)
+    os.replace(draft, out)
     write_csv(arguments.history, trained.history)
     kept = trained.history.set_index("epoch").loc[trained.chosen_epoch].to_dict()
     write_json(arguments.report, {"task": arguments.task, **trained.counts, "chosen_epoch": trained.chosen_epoch, **kept})
+    os.replace(work, f"{work}.done")  # at once, so that a kill while it is removed leaves no half of it to go on from
+    shutil.rmtree(f"{work}.done")
     print(f"epoch {trained.chosen_epoch} kept, validation accuracy {kept['validation_accuracy']:.3f}", file=sys.stderr)
 
 

@@ -12,6 +12,7 @@ from statsmodels.stats.proportion import proportion_confint
 
 from seal import agreement, scores
 from seal.agreement import Bootstrap
+from seal.errors import InputError
 
 BOOTSTRAP = Bootstrap(resamples=200, seed=1, level=0.95)
 
@@ -284,3 +285,19 @@ def test_margins_that_are_all_alike_have_a_histogram(margins: list[float]) -> No
     table = agreement.margin_histogram(rewards(margins, [0] * len(margins)))
     assert table["share"].sum() == pytest.approx(1)
     assert (table["share"] > 0).sum() == 1
+
+
+def test_the_agreement_gained_is_what_got_aligned_less_what_was_reversed() -> None:
+    control = np.array([True, False, False, True, False, False])
+    aligned = np.array([True, True, True, False, False, True])
+    figures = agreement.regimes(control, aligned, np.array(list("aabbcc")), agreement.Bootstrap(200, 1, 0.95))
+    assert figures["agreement_gained"] == pytest.approx((3 - 1) / 6)
+    assert figures["agreement_gained_low"] <= figures["agreement_gained"] <= figures["agreement_gained_high"]
+
+
+@pytest.mark.parametrize(
+    ("resamples", "seed", "level"), [(0, 1, 0.95), (100, -1, 0.95), (100, 1, 95), (100, 1, 0.0), (100, 1, float("nan"))]
+)
+def test_intervals_that_cannot_be_made_are_refused(resamples: int, seed: int, level: float) -> None:
+    with pytest.raises(InputError, match=r"^intervals: resamples"):
+        agreement.bootstrap(resamples, seed, level)

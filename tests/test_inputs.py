@@ -202,3 +202,31 @@ def test_whatever_the_limit_it_is_kept_and_the_response_goes_last(text: str, lim
     assert 0 <= made.turns_dropped <= prompt_turns
     assert made.tokens_cut == 0 or made.turns_dropped == prompt_turns
     assert (made == whole) == (len(whole.ids) <= limit)
+
+
+def test_a_talk_of_a_thousand_turns_is_shortened_in_few_steps() -> None:
+    reader, text = tiny_models.tokenizer("bert"), tiny_models.transcript(1000, 4)
+    calls = 0
+
+    def counting(*texts: Any, **options: Any) -> Any:
+        nonlocal calls
+        calls += 1
+        return reader(*texts, **options)
+
+    counting.num_special_tokens_to_add = reader.num_special_tokens_to_add  # type: ignore[attr-defined]
+    (item,) = inputs.encode(counting, [text], "transcript", 100)
+    assert len(item.ids) <= 100 < len(inputs.encode(reader, [text], "transcript", None)[0].ids)
+    starts = [len(inputs.encode(reader, [text[text.index(turn) :]], "transcript", None)[0].ids) for turn in text.split("\n\n")[-12:]]
+    assert len(item.ids) == max(length for length in starts if length <= 100), "it lost more turns than it had to"
+    assert calls < 20
+
+
+@pytest.mark.parametrize(("format", "limit"), [("pair", 3), ("transcript", 2)])
+def test_a_limit_that_leaves_no_room_for_text_is_refused(format: inputs.Format, limit: int) -> None:
+    with pytest.raises(InputError, match=f"max-length is {limit}, and {limit} special tokens leave no room"):
+        inputs.encode(tiny_models.tokenizer("bert"), [tiny_models.transcript()], format, limit)
+
+
+def test_a_text_of_line_breaks_alone_is_read_in_linear_time() -> None:
+    """Not timed: with a quadratic pattern this would take an hour."""
+    assert transcripts.parse("Human: a" + "\n" * 500_000 + "b\n\nAssistant: c")[1].content == "c"

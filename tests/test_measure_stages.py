@@ -83,6 +83,8 @@ class Audit:
         pairwise_stage.main(
             pairwise_stage.Arguments(
                 pairs=self.path("pairs.parquet"),
+                first="aligned",
+                second="control",
                 first_scores=self.path("aligned.csv"),
                 second_scores=self.path("control.csv"),
                 metrics=metrics,
@@ -99,7 +101,6 @@ class Audit:
                 control=self.path("resistance-control.json"),
                 aligned=self.path("resistance-aligned.json"),
                 regimes=self.path("regimes.json"),
-                aligned_control=self.path("pairwise.json"),
                 metrics=metrics,
             )
         )
@@ -333,7 +334,13 @@ def test_the_seed_moves_intervals_and_nothing_else(tmp_path: Path) -> None:
 def test_the_level_widens_intervals(tmp_path: Path) -> None:
     audit = wide_audit(tmp_path)
     arguments = pairwise_stage.Arguments(
-        *(audit.path(name) for name in ("pairs.parquet", "aligned.csv", "control.csv", "level.json")), resamples=200
+        pairs=audit.path("pairs.parquet"),
+        first="aligned",
+        second="control",
+        first_scores=audit.path("aligned.csv"),
+        second_scores=audit.path("control.csv"),
+        metrics=audit.path("level.json"),
+        resamples=200,
     )
     widths = []
     for level in (0.5, 0.95):

@@ -16,7 +16,7 @@ from hypothesis import strategies as st
 
 from seal import reward_models, scoring
 from seal.errors import InputError
-from seal.files import text_hash
+from seal.files import fingerprint
 from seal.inputs import Input
 from seal.journal import Journal
 from seal.reward_models import RewardModel
@@ -253,15 +253,16 @@ def test_a_batch_that_memory_does_not_hold_is_halved(
     assert sizes == [14, 7, 3, 4, 2, 2, 7, 3, 4, 2, 2]
 
 
-@pytest.mark.parametrize(
-    ("error", "texts"), [(torch.OutOfMemoryError("CUDA out of memory"), 1), (RuntimeError("shapes do not match"), len(TEXTS))]
-)
-def test_no_other_failure_is_taken_for_a_lack_of_memory(
-    bert: RewardModel, monkeypatch: pytest.MonkeyPatch, error: BaseException, texts: int
-) -> None:
-    monkeypatch.setattr(RewardModel, "rewards", fails_at(0, error))
-    with pytest.raises(type(error)):
-        score(bert, TEXTS[:texts])
+def test_no_other_failure_is_taken_for_a_lack_of_memory(bert: RewardModel, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(RewardModel, "rewards", fails_at(0, RuntimeError("shapes do not match")))
+    with pytest.raises(RuntimeError, match="shapes do not match"):
+        score(bert, TEXTS)
+
+
+def test_one_text_too_many_for_memory_is_told(bert: RewardModel, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(RewardModel, "rewards", fails_at(0, torch.OutOfMemoryError("CUDA out of memory")))
+    with pytest.raises(InputError, match=r"one text of .* tokens does not fit into memory; set max-length"):
+        score(bert, TEXTS[:1])
 
 
 @pytest.mark.parametrize("bad", [np.nan, np.inf, -np.inf])
@@ -355,9 +356,18 @@ def test_the_journal_keeps_what_was_left_out(bert: RewardModel, journal: Path, r
     assert first.tokens_cut[0] > 0
 
 
-def test_the_journal_names_texts_by_their_hash(bert: RewardModel, journal: Path) -> None:
+def test_the_journal_names_what_the_model_reads(bert: RewardModel, journal: Path) -> None:
     scored = score(bert, TEXTS, 120, journal)
     records: list[dict[str, Any]] = [json.loads(line) for line in journal.read_bytes().splitlines()]
     assert records[-1] == {"finished": True}
     kept = {key: reward for record in records[:-1] for key, reward in zip(record["keys"], record["rewards"], strict=True)}
-    assert kept == {text_hash(text): float(reward) for text, reward in zip(TEXTS, scored.rewards, strict=True)}
+    encoded = bert.encode(TEXTS)
+    assert kept == {fingerprint(item.ids, item.types): float(reward) for item, reward in zip(encoded, scored.rewards, strict=True)}
+
+
+def test_a_change_in_how_texts_become_inputs_meets_no_old_reward(bert: RewardModel, monkeypatch: pytest.MonkeyPatch, journal: Path) -> None:
+    before = score(bert, TEXTS, 120, journal).rewards
+    whole = RewardModel.encode
+    monkeypatch.setattr(RewardModel, "encode", lambda model, texts: [item._replace(ids=item.ids[:-2]) for item in whole(model, texts)])
+    after = score(bert, TEXTS, 120, journal).rewards
+    assert (before != after).all()

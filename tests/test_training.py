@@ -1,6 +1,7 @@
 """Bradley-Terry training on a tiny model: it learns what it is shown, gives the same bytes twice, and goes on after a kill."""
 
 import hashlib
+import shutil
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
@@ -11,7 +12,7 @@ import pytest
 import tiny_models
 import torch
 import transformers
-from safetensors.torch import load_file
+from safetensors.torch import load_file, save_file
 
 from seal import reward_models, training, transcripts
 from seal.errors import InputError
@@ -132,6 +133,32 @@ def test_a_killed_run_goes_on_from_its_last_epoch_to_the_same_bytes(
     assert steps - done == 18, "the first epoch was run again"
     assert md5s(tmp_path / "model") == md5s(trained[0])
     pd.testing.assert_frame_equal(result.history, trained[1].history)
+
+
+def test_a_lost_best_checkpoint_is_told_and_never_replaced_by_the_last(base: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    learnt = transformers.Trainer.train
+
+    def train(trainer: Any, **options: Any) -> None:
+        learnt(trainer, **options)
+        shutil.rmtree(trainer.state.best_model_checkpoint)
+
+    monkeypatch.setattr(transformers.Trainer, "train", train)
+    with pytest.raises(InputError, match="the checkpoint of the best epoch is gone"):
+        run(base, tmp_path / "model", made_pairs(32, 16), epochs=1)
+    assert not (tmp_path / "model").exists()
+
+
+def test_an_adapter_that_does_not_fit_its_base_whole_is_refused(trained: tuple[Path, training.Trained], tmp_path: Path) -> None:
+    """peft would leave out what has no place and keep fresh what has no weight, and say so in a warning at most."""
+    whole = load_file(trained[0] / "adapter_model.safetensors")
+    for name, weights in (
+        ("without", {key: weight for key, weight in whole.items() if ".lora_" not in key}),
+        ("renamed", {key.replace("bert.encoder", "encoder"): weight for key, weight in whole.items()}),
+    ):
+        shutil.copytree(trained[0], tmp_path / name)
+        save_file(weights, tmp_path / name / "adapter_model.safetensors")
+        with pytest.raises(InputError, match=r"adapter and base do not fit, .*lora_A"):
+            reward_models.load(str(tmp_path / name), format="pair")
 
 
 def test_training_goes_on_with_an_adapter(trained: tuple[Path, training.Trained], base: Path, tmp_path: Path) -> None:
