@@ -42,7 +42,7 @@ def test_a_package_that_is_missing_or_holds_no_model_is_told(name: str) -> None:
         checkpoints.locate(name)
 
 
-@pytest.mark.parametrize("name", ["data/train/aligned", "./owner/name", "/no/such/folder", "../name", "three/parts/here", "name", ""])
+@pytest.mark.parametrize("name", ["data/train/absent", "./owner/name", "/no/such/folder", "../name", "three/parts/here", "name", ""])
 def test_a_folder_that_does_not_exist_is_told(name: str) -> None:
     with pytest.raises(InputError, match=r"^model .*: no such folder; name an existing folder, a hub id \(owner/name\) or package:"):
         checkpoints.locate(name)

@@ -216,7 +216,9 @@ def test_a_talk_of_a_thousand_turns_is_shortened_in_few_steps() -> None:
     counting.num_special_tokens_to_add = reader.num_special_tokens_to_add  # type: ignore[attr-defined]
     (item,) = inputs.encode(counting, [text], "transcript", 100)
     assert len(item.ids) <= 100 < len(inputs.encode(reader, [text], "transcript", None)[0].ids)
-    starts = [len(inputs.encode(reader, [text[text.index(turn) :]], "transcript", None)[0].ids) for turn in text.split("\n\n")[-12:]]
+    turns = text.split("\n\n")
+    ends = ["\n\n" + "\n\n".join(turns[-kept:]) for kept in range(1, 41)]
+    starts = [len(item.ids) for item in inputs.encode(reader, ends, "transcript", None)]
     assert len(item.ids) == max(length for length in starts if length <= 100), "it lost more turns than it had to"
     assert calls < 20
 

@@ -368,6 +368,10 @@ def test_the_journal_names_what_the_model_reads(bert: RewardModel, journal: Path
 def test_a_change_in_how_texts_become_inputs_meets_no_old_reward(bert: RewardModel, monkeypatch: pytest.MonkeyPatch, journal: Path) -> None:
     before = score(bert, TEXTS, 120, journal).rewards
     whole = RewardModel.encode
-    monkeypatch.setattr(RewardModel, "encode", lambda model, texts: [item._replace(ids=item.ids[:-2]) for item in whole(model, texts)])
+    monkeypatch.setattr(
+        RewardModel,
+        "encode",
+        lambda model, texts: [item._replace(ids=item.ids[:-2], types=(item.types or [])[:-2]) for item in whole(model, texts)],
+    )
     after = score(bert, TEXTS, 120, journal).rewards
     assert (before != after).all()
