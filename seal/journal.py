@@ -23,6 +23,7 @@ class Journal:
 
     def __init__(self, path: str | Path) -> None:
         self.path = Path(path)
+        self._held_by = self.path.with_name(f"{self.path.name}.holder")
         self.records: list[dict[str, Any]] = []
 
     def __enter__(self) -> "Journal":
@@ -32,7 +33,8 @@ class Journal:
             fcntl.flock(self._stream, fcntl.LOCK_EX | fcntl.LOCK_NB)
         except OSError:
             self._stream.close()
-            raise InputError(f"{self.path}: another process is writing to it; wait until it ends, or stop it") from None
+            raise InputError(f"{self.path}: {self._holder()} is writing to it; wait until it ends, or stop it") from None
+        self._held_by.write_text(f"process {os.getpid()} on {os.uname().nodename}")
         self._stream.seek(0)
         content = self._stream.read()
         whole = content.rfind(b"\n") + 1
@@ -51,5 +53,12 @@ class Journal:
         self._stream.flush()
         os.fsync(self._stream.fileno())
 
+    def _holder(self) -> str:
+        try:
+            return self._held_by.read_text()
+        except OSError:  # it has the lock and not yet said so
+            return "another process"
+
     def __exit__(self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None) -> None:
+        self._held_by.unlink(missing_ok=True)
         self._stream.close()

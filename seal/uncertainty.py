@@ -6,6 +6,9 @@ from typing import NamedTuple
 import numpy as np
 from scipy import special  # scipy.stats would take a second to load in every stage
 
+_WEIGHTS_AT_ONCE = 4_000_000
+"""How many weights of clusters to hold in memory: 32 MB."""
+
 
 class Interval(NamedTuple):
     """Both ends of an interval."""
@@ -31,8 +34,9 @@ class ClusterBootstrap:
     """
 
     def __init__(self, clusters: np.ndarray, resamples: int, seed: int) -> None:
-        self._codes = np.unique(clusters, return_inverse=True)[1].reshape(-1)
-        self.clusters = int(self._codes.max(initial=-1)) + 1
+        self.codes = np.unique(clusters, return_inverse=True)[1].reshape(-1)
+        """[n] number of each observation's cluster, from 0."""
+        self.clusters = int(self.codes.max(initial=-1)) + 1
         self._resamples = resamples
         self._seed = seed
 
@@ -56,25 +60,53 @@ class ClusterBootstrap:
         values = np.empty(self._resamples)
         for resample in range(self._resamples):
             drawn = np.bincount(random.integers(self.clusters, size=self.clusters), minlength=self.clusters)
-            values[resample] = statistic(drawn[self._codes])
+            values[resample] = statistic(drawn[self.codes])
         if not np.isfinite(values).all():
             return None
-        low, high = np.quantile(values, [(1 - level) / 2, (1 + level) / 2])
-        return Interval(float(low), float(high))
+        return percentile_interval(values, level)
 
     def mean_interval(self, values: np.ndarray, level: float) -> Interval | None:
         """The interval of a mean, from the sums of each cluster alone; as `interval` would give it, but faster."""
         if self.clusters < 2:
             return None
-        sums = np.bincount(self._codes, weights=values, minlength=self.clusters)
-        sizes = np.bincount(self._codes, minlength=self.clusters)
+        sums = np.bincount(self.codes, weights=values, minlength=self.clusters)
+        sizes = np.bincount(self.codes, minlength=self.clusters)
         random = np.random.default_rng(self._seed)
         means = np.empty(self._resamples)
         for resample in range(self._resamples):
             drawn = random.integers(self.clusters, size=self.clusters)
             means[resample] = sums[drawn].sum() / sizes[drawn].sum()
-        low, high = np.quantile(means, [(1 - level) / 2, (1 + level) / 2])
-        return Interval(float(low), float(high))
+        return percentile_interval(means, level)
+
+    def totals(self, by_cluster: np.ndarray) -> np.ndarray:
+        """Totals over the observations of each resample, from the totals of each cluster alone.
+
+        A statistic that is a function of totals, such as of a table of counts, can be computed for all resamples at once from these.
+
+        Parameters
+        ----------
+        by_cluster
+            [clusters, m] totals of m quantities over the observations of each cluster, in the order of `codes`; one cluster or more.
+
+        Returns
+        -------
+        [resamples, m]
+        """
+        random = np.random.default_rng(self._seed)
+        totals = np.empty((self._resamples, by_cluster.shape[1]))
+        at_once = max(1, _WEIGHTS_AT_ONCE // self.clusters)
+        for start in range(0, self._resamples, at_once):
+            weights = np.empty((min(at_once, self._resamples - start), self.clusters))
+            for drawn in weights:
+                drawn[:] = np.bincount(random.integers(self.clusters, size=self.clusters), minlength=self.clusters)
+            totals[start : start + len(weights)] = weights @ by_cluster
+        return totals
+
+
+def percentile_interval(values: np.ndarray, level: float) -> Interval:
+    """The middle share `level` of a statistic's values in the resamples, [resamples]."""
+    low, high = np.quantile(values, [(1 - level) / 2, (1 + level) / 2])
+    return Interval(float(low), float(high))
 
 
 def weighted_median(values: np.ndarray) -> Callable[[np.ndarray], float]:

@@ -2,9 +2,11 @@
 
 import argparse
 import dataclasses
+import os
 import sys
 import types
 from collections.abc import Callable
+from pathlib import Path
 from typing import Any
 
 
@@ -52,3 +54,15 @@ def parser(arguments: type, doc: str | None) -> Any:
     from argparse_dataclass import ArgumentParser
 
     return ArgumentParser(arguments, description=doc, allow_abbrev=False, formatter_class=argparse.RawDescriptionHelpFormatter)
+
+
+def work(part: str) -> Path:
+    """Where unfinished work of a kind is kept: below `SEAL_WORK`, or .work."""
+    return Path(os.environ.get("SEAL_WORK") or ".work") / part
+
+
+def read_dotenv() -> None:
+    """Add what .env in the working folder sets to the environment; what is set already stays."""
+    from dotenv import load_dotenv
+
+    load_dotenv(".env")

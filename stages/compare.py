@@ -8,10 +8,8 @@ import command_line
 from command_line import flag
 
 # isort: split
-import os
 import sys
 from dataclasses import dataclass
-from pathlib import Path
 from typing import Any, Dict, List, Literal, Tuple
 
 import numpy as np
@@ -67,8 +65,7 @@ def _rewards(arguments: Arguments, texts: List[str]) -> Tuple[np.ndarray, Dict[s
 
     options: dict[str, Any] = {name: getattr(arguments, name) for name in ("revision", "format", "output", "max_length", "dtype")}
     model = reward_models.load(arguments.model, **options)
-    work = Path(os.environ.get("SEAL_WORK", ".work")) / "compare" / f"{model.fingerprint()}.jsonl"
-    with Journal(work) as journal:
+    with Journal(command_line.work("compare") / f"{model.fingerprint()}.jsonl") as journal:
         scored = scoring.score(model, texts, journal)
     reference = model if model.dtype == "fp32" else reward_models.load(arguments.model, **{**options, "dtype": "fp32"})
     check = parity.check(reference, model.dtype, texts, scored.rewards)

@@ -17,15 +17,18 @@ class Arguments:
     control: str = flag("resistance of the role control, as stages/resistance.py writes it")
     aligned: str = flag("resistance of the role aligned")
     regimes: str = flag("alignment regimes, as stages/regimes.py writes them")
+    labelers: str = flag("agreement of labelers, as stages/labelers.py writes it")
     metrics: str = flag("where to write the summary (JSON)")
 
 
 def main(arguments: Arguments) -> None:
-    paths = (arguments.counts, arguments.control, arguments.aligned, arguments.regimes)
+    paths = (arguments.counts, arguments.control, arguments.aligned, arguments.regimes, arguments.labelers)
     write_json(arguments.metrics, summary(*(read_json(path) for path in paths)))
 
 
-def summary(counts: Dict[str, Any], control: Dict[str, Any], aligned: Dict[str, Any], regimes: Dict[str, Any]) -> Dict[str, Any]:
+def summary(
+    counts: Dict[str, Any], control: Dict[str, Any], aligned: Dict[str, Any], regimes: Dict[str, Any], labelers: Dict[str, Any]
+) -> Dict[str, Any]:
     """At most 25 numbers: over all pairs, and where it says so over those that no training saw."""
     held_out = {"control": control["by_part"].get("held-out", {}), "aligned": aligned["by_part"].get("held-out", {})}
     return {
@@ -45,6 +48,10 @@ def summary(counts: Dict[str, Any], control: Dict[str, Any], aligned: Dict[str, 
         "agreement_length": aligned["all"]["length_agreement"],
         "aligned_minus_control": {f"agreement{end}": regimes["all"][f"agreement_gained{end}"] for end in ("", "_low", "_high")},
         "regimes": {name: regimes["all"][name]["share"] for name in REGIMES},
+        "labeler": {
+            "coverage": labelers["labeler"]["coverage"],
+            "balanced_accuracy": labelers["labeler_gold_reserved"]["balanced_accuracy_shown_by_words"]["value"],
+        },
     }
 
 

@@ -61,7 +61,7 @@ def main(arguments: Arguments) -> None:
     )
     settings = training.Settings(**{name: getattr(arguments, name) for name in training.Settings._fields})
     key = training.training_fingerprint(settings, training_pairs, validation_pairs)
-    work = Path(os.environ.get("SEAL_WORK", ".work")) / "train" / key
+    work = command_line.work("train") / key
     out = Path(arguments.out)
     draft = out.with_name(f".{out.name}.tmp")
     shutil.rmtree(draft, ignore_errors=True)

@@ -1,4 +1,5 @@
-"""The recipe of the paper's set-up, unchanged, against a hub on this machine with tiny models and data under the real names."""
+"""The recipe of the paper's set-up, unchanged, against servers on this machine: a hub with tiny models and data under the real names, and
+an OpenAI and an Ollama API with canned answers."""
 
 import gzip
 import hashlib
@@ -18,8 +19,10 @@ from typing import Any, NamedTuple
 import pandas as pd
 import pytest
 import yaml
+from batch_server import BatchServer
 from conftest import ROOT
 from hub_server import Hub
+from ollama_server import OllamaServer
 
 DATA = "Anthropic/hh-rlhf"
 DATA_COMMIT = "09be8c5bbc57cb3887f3a9732ad6aa7ec602a1fa"
@@ -241,13 +244,22 @@ class Run(NamedTuple):
     first_requests: Counter[str]
     second_requests: Counter[str]
     connections: set[str]
+    openai: BatchServer
+    ollama: OllamaServer
 
 
 @pytest.fixture(scope="module")
-def audit(hub: Hub, tmp_path_factory: pytest.TempPathFactory) -> Run:
+def audit(hub: Hub, tmp_path_factory: pytest.TempPathFactory) -> Iterator[Run]:
     """A copy of what git tracks, the recipe laid over params.yaml, and `dvc repro`."""
     place = tmp_path_factory.mktemp("audit")
-    machine = new_machine(place / "home", hub.url)
+    control = yaml.safe_load((ROOT / "recipes" / "hh-rlhf.yaml").read_text())["taxonomy-control"]["batch"]["model"]
+    with BatchServer() as openai, OllamaServer(models=(control,)) as ollama:
+        machine = new_machine(place / "home", hub.url)
+        machine.environment.update(openai.environment | ollama.environment | {"OLLAMA_API_HOST": ollama.url, "SEAL_POLL": "0.1"})
+        yield run_twice(place, machine, hub, openai, ollama)
+
+
+def run_twice(place: Path, machine: Machine, hub: Hub, openai: BatchServer, ollama: OllamaServer) -> Run:
     folder = place / "seal"
     for name in subprocess.run(["git", "ls-files", "-z"], cwd=ROOT, capture_output=True, text=True, check=True).stdout.split("\0"):
         if (ROOT / name).is_file():
@@ -261,7 +273,7 @@ def audit(hub: Hub, tmp_path_factory: pytest.TempPathFactory) -> Run:
     hub.requests.clear()
     second = machine.run("dvc", "repro", folder=folder)
     connections = set((machine.home / "connections").read_text().splitlines())
-    return Run(folder, machine, first, second, first_requests, Counter(hub.requests), connections)
+    return Run(folder, machine, first, second, first_requests, Counter(hub.requests), connections, openai, ollama)
 
 
 def read_json(file: Path) -> Any:
@@ -280,7 +292,7 @@ def assert_one_line(answer: subprocess.CompletedProcess[str], *words: str) -> No
 def test_every_stage_of_the_unchanged_recipe_runs_once_and_then_not_again(audit: Run) -> None:
     assert audit.first.returncode == 0, audit.first.stdout + audit.first.stderr
     ran = re.findall(r"Running stage '(.+)'", audit.first.stdout)
-    assert {"prepare", "regimes", "summary"} <= set(ran)
+    assert {"prepare", "regimes", "labelers", "summary"} <= set(ran)
     assert {f"{stage}@{role}" for stage in ("compare", "resistance") for role in ROLES} <= set(ran)
     assert sum(name.startswith("pairwise@") for name in ran) == math.comb(len(ROLES), 2)
     assert audit.second.returncode == 0
@@ -348,8 +360,19 @@ def test_only_the_files_of_the_model_are_fetched_and_pickled_weights_only_where_
         assert not any("checkpoint-1" in path for path in fetched)
 
 
-def test_nothing_goes_anywhere_but_to_the_hub(audit: Run, hub: Hub) -> None:
-    assert audit.connections == set(hub.hosts)
+def test_every_text_is_labelled_once_through_the_batch_api_and_again_by_the_control(audit: Run) -> None:
+    asked = Counter(f"{row}.{side}" for row in range(len(TRAIN_PAIRS)) for side in ("chosen", "rejected"))
+    assert audit.openai.answered.custom_ids == asked
+    assert set(audit.openai.answered.bodies.values()) == {1}
+    for table in ("taxonomy-output/taxonomy.csv", "taxonomy-control/ollama.csv"):
+        labels = pd.read_csv(audit.folder / "data" / table)
+        assert Counter(f"{row}.{side}" for row, side in zip(labels["row_id"], labels["preference"], strict=True)) == asked
+    assert read_json(audit.folder / "metrics" / "labelers.json")["labeler"]["model"] == "gpt-4-turbo"
+
+
+def test_nothing_goes_anywhere_but_to_the_servers(audit: Run, hub: Hub) -> None:
+    servers = {address.partition("://")[2].partition("/")[0] for address in (audit.openai.base_url, audit.ollama.url)}
+    assert audit.connections == set(hub.hosts) | servers
 
 
 def test_a_limit_beyond_the_data_takes_all_and_says_so(machine: Machine, tmp_path: Path) -> None:

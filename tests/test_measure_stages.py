@@ -93,14 +93,17 @@ class Audit:
         )
         return strict_json(metrics)
 
-    def summary(self) -> Any:
+    def summary(self, balanced_accuracy: float | None = 0.75) -> Any:
         metrics = self.path("summary.json")
+        words = {"balanced_accuracy_shown_by_words": {"value": balanced_accuracy}}
+        Path(self.path("labelers.json")).write_text(json.dumps({"labeler": {"coverage": 0.5}, "labeler_gold_reserved": words}))
         summary_stage.main(
             summary_stage.Arguments(
                 counts=self.path("counts.json"),
                 control=self.path("resistance-control.json"),
                 aligned=self.path("resistance-aligned.json"),
                 regimes=self.path("regimes.json"),
+                labelers=self.path("labelers.json"),
                 metrics=metrics,
             )
         )
@@ -246,6 +249,7 @@ def test_summary_takes_each_headline_from_its_measure(audit: Audit) -> None:
     assert figures["agreement_length"] == pytest.approx(1 / 3, rel=1e-5)
     assert figures["aligned_minus_control"]["agreement"] == pytest.approx(1 / 6, rel=1e-5)
     assert list(figures["regimes"].values()) == pytest.approx([1 / 6, 2 / 6, 2 / 6, 1 / 6], rel=1e-5)
+    assert figures["labeler"] == {"coverage": 0.5, "balanced_accuracy": 0.75}
     for part in ("resistance", "held_out"):
         name = {"resistance": "aligned", "held_out": "resistance_aligned"}[part]
         assert figures[part][f"{name}_low"] <= figures[part][name] <= figures[part][f"{name}_high"]
@@ -261,6 +265,11 @@ def test_summary_without_a_held_out_part_has_nulls_in_its_place(tmp_path: Path) 
     assert held_out.pop("pairs") == 0
     assert held_out
     assert set(held_out.values()) == {None}
+
+
+def test_summary_without_gold_has_a_null_in_its_place(audit: Audit) -> None:
+    audit.measure()
+    assert audit.summary(balanced_accuracy=None)["labeler"] == {"coverage": 0.5, "balanced_accuracy": None}
 
 
 def test_an_audit_whose_texts_never_differ_counts_no_differing_pairs(tmp_path: Path) -> None:

@@ -9,6 +9,7 @@ from scipy import stats
 from statsmodels.stats.contingency_tables import mcnemar
 from statsmodels.stats.proportion import proportion_confint
 
+from seal import uncertainty
 from seal.uncertainty import ClusterBootstrap, exact_mcnemar, weighted_median, wilson
 
 
@@ -96,6 +97,16 @@ def test_fewer_than_two_clusters_leave_no_interval(clusters: list[str]) -> None:
     assert bootstrap.clusters == len(set(clusters))
     assert bootstrap.mean_interval(values, 0.95) is None
     assert bootstrap.interval(lambda weights: float(weights.sum()), 0.95) is None
+
+
+@pytest.mark.parametrize("at_once", [1, 40 * 7, 4_000_000])
+def test_totals_are_those_of_resampled_whole_clusters_however_many_are_drawn_at_once(at_once: int, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(uncertainty, "_WEIGHTS_AT_ONCE", at_once)
+    values, clusters = uneven_clusters(6)
+    bootstrap = ClusterBootstrap(clusters, 60, seed=3)
+    by_cluster = np.stack([np.bincount(bootstrap.codes, values), np.bincount(bootstrap.codes)], axis=1)
+    expected = [(drawn.sum(), len(drawn)) for drawn in resample_by_hand(values, clusters, 60, seed=3)]
+    assert bootstrap.totals(by_cluster) == pytest.approx(np.array(expected), rel=1e-12)
 
 
 def test_a_statistic_that_a_resample_leaves_undefined_has_no_interval() -> None:

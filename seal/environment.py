@@ -1,0 +1,23 @@
+"""Numbers from environment variables, for what must not make a stage run again: waiting, workers, threads."""
+
+import os
+
+from seal.errors import InputError
+
+
+def number(name: str, default: float) -> float:
+    """The value of a variable, or the default where it is empty or not set.
+
+    Raises
+    ------
+    InputError
+        If it is no number above 0, or 0.
+    """
+    written = os.environ.get(name) or str(default)
+    try:
+        value = float(written)
+    except ValueError:
+        value = -1.0
+    if not value >= 0:
+        raise InputError(f"{name} is {written!r} in the environment; expected a number from 0 up")
+    return value

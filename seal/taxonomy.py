@@ -1,0 +1,144 @@
+"""Tables of labels on disk: row_id, preference, text, then the features, as SEAL names them."""
+
+import ast
+import json
+from collections.abc import Iterable, Sequence
+from pathlib import Path
+from string import hexdigits
+from typing import Any
+
+import pandas as pd
+
+from seal.errors import InputError
+from seal.features import BOOLEANS, FEATURES, LISTS, Label, values
+from seal.files import write_csv
+from seal.pairs import PREFERENCES
+
+KEYS = ["row_id", "preference"]
+
+
+def write(path: str | Path, labels: pd.DataFrame) -> None:
+    """Write a table of labels: booleans as True and False, lists as JSON."""
+    lists = [feature for feature in LISTS if feature in labels]
+    write_csv(path, labels.assign(**{feature: labels[feature].map(_json) for feature in lists}))
+
+
+def table(rows: Iterable[tuple[int, str, str, dict[str, Label]]], features: Sequence[str] = FEATURES) -> pd.DataFrame:
+    """A table of labels from (row_id, preference, text, labels), sorted by row_id, chosen before rejected."""
+    records: list[dict[str, Any]] = [{"row_id": row, "preference": side, "text": text, **labels} for row, side, text, labels in rows]
+    records.sort(key=lambda record: (record["row_id"], PREFERENCES.index(record["preference"])))
+    return pd.DataFrame(records, columns=[*KEYS, "text", *features])
+
+
+def features_of(path: str | Path) -> tuple[str, ...]:
+    """The features that a table of labels has columns for, in the order of `FEATURES`.
+
+    Raises
+    ------
+    InputError
+        If the file is missing or no table, or has none of them.
+    """
+    columns = _read_csv(path, nrows=0).columns
+    features = tuple(feature for feature in FEATURES if feature in columns)
+    if not features:
+        raise InputError(f"{path}: has no column of a feature; a table of labels has {', '.join([*KEYS, 'text', *FEATURES])}")
+    return features
+
+
+def read(path: str | Path, features: Sequence[str] = FEATURES, text: bool = True) -> pd.DataFrame:
+    """Read a table of labels, ours or SEAL's, whose lists are written as Python writes them.
+
+    Parameters
+    ----------
+    features
+        Those that must be there; others are left out.
+    text
+        Whether there must be a column `text`; a table of gold has `text_sha256` in its place.
+
+    Returns
+    -------
+    One row for each text: row_id [int], preference, text or text_sha256, then the features: bool, str or list of str.
+
+    Raises
+    ------
+    InputError
+        If the file is missing, lacks a column, holds a text twice, or has a value that a feature cannot take.
+    """
+    columns = [*KEYS, "text" if text else "text_sha256", *features]
+    labels = _read_csv(path)
+    if not isinstance(labels.index, pd.RangeIndex):  # pandas took the first column for names of rows
+        raise InputError(f"{path}: its rows have more cells than its header; quote the cells that hold commas")
+    missing = [column for column in columns if column not in labels]
+    if missing:
+        raise InputError(f"{path}: lacks the column(s) {', '.join(missing)}; a table of labels has {', '.join(columns)}")
+    labels = labels[columns].copy()
+    for column in columns:
+        if column != "text":
+            labels[column] = [_value(path, number, column, value) for number, value in enumerate(labels[column], start=2)]
+    twice = labels[labels.duplicated(KEYS)]
+    if len(twice):
+        raise InputError(f"{path}: row_id {twice['row_id'].iloc[0]}, {twice['preference'].iloc[0]}, stands there more than once")
+    return labels
+
+
+def _read_csv(path: str | Path, nrows: int | None = None) -> pd.DataFrame:
+    """All cells as they are written."""
+    try:
+        return pd.read_csv(path, dtype=str, keep_default_na=False, nrows=nrows)
+    except FileNotFoundError:
+        raise InputError(f"{path}: no such file; run the stage that writes it, or `dvc repro`") from None
+    except (ValueError, UnicodeDecodeError) as error:
+        raise InputError(f"{path}: not a CSV file ({error})") from None
+
+
+def _json(labels: list[str]) -> str:
+    return json.dumps(labels, ensure_ascii=False)
+
+
+def _value(path: str | Path, number: int, column: str, written: str) -> Any:
+    """The value of a cell.
+
+    Raises
+    ------
+    InputError
+        With the row of the table, counted with its header as a text editor of one-line rows would, column and what was expected.
+    """
+    found: Any = written.strip()
+    if column == "row_id":
+        expected = "a whole number"
+        if found.removeprefix("-").isdecimal():
+            return int(found)
+    elif column == "preference":
+        expected = "chosen or rejected"
+        if found in PREFERENCES:
+            return found
+    elif column == "text_sha256":
+        expected = "64 hexadecimal digits"
+        if len(found) == 64 and set(found) <= set(hexdigits):
+            return found
+    elif column in BOOLEANS:
+        expected = "True or False"
+        if found in ("True", "False", "true", "false"):
+            return found in ("True", "true")
+    elif column in LISTS:
+        expected = f"a list out of {', '.join(values(column))}"
+        parsed = _list(found)
+        if parsed is not None and set(parsed) <= set(values(column)):
+            return parsed
+    else:
+        expected = f"one of {', '.join(values(column))}"
+        if found in values(column):
+            return found
+    raise InputError(f"{path}: row {number}, column {column}: found {found[:60]!r}, expected {expected}")
+
+
+def _list(written: str) -> list[str] | None:
+    """A list as JSON or as Python writes it."""
+    for reader in (json.loads, ast.literal_eval):
+        try:
+            content = reader(written)
+        except (ValueError, SyntaxError, RecursionError, MemoryError):
+            continue
+        if isinstance(content, list) and all(isinstance(item, str) for item in content):
+            return list(dict.fromkeys(content))
+    return None

@@ -1,0 +1,97 @@
+"""Measure how well the labeler, the control labeler and gold agree on each of the 19 features."""
+
+import command_line
+from command_line import flag
+
+# isort: split
+from dataclasses import dataclass
+from typing import Any, Dict, Tuple
+
+import numpy as np
+import pandas as pd
+
+from seal import agreement, gold, label_agreement, pairs, taxonomy
+from seal.agreement import Bootstrap
+from seal.errors import InputError
+from seal.files import read_json, write_json
+
+NO_GOLD = "none"
+
+
+@dataclass(frozen=True)
+class Arguments:
+    pairs: str = flag("table of pairs, as stages/prepare.py writes it")
+    taxonomy: str = flag("the labeler's labels: row_id, preference, text, then the 19 features, or some of them")
+    control_taxonomy: str = flag("the control labeler's labels, of the same texts or of some of them")
+    gold: str = flag("gold labels, with text_sha256 in the place of text, of all texts or of some; none where there are none")
+    coverage: str = flag("counts that the labeler's stage wrote beside its labels (JSON), published as they are")
+    control_coverage: str = flag("counts that the control labeler's stage wrote beside its labels (JSON), published as they are")
+    metrics: str = flag("where to write the measures (JSON)")
+    resamples: int = flag("bootstrap resamples", 2000)
+    level: float = flag("share of intervals that hold the truth", 0.95)
+    seed: int = flag("seed of the bootstrap", 1)
+
+
+def main(arguments: Arguments) -> None:
+    table = pairs.read(arguments.pairs)
+    openings = table.set_index("row_id")["opening_prompt"]
+    labeler, control = (read_labels(path, table) for path in (arguments.taxonomy, arguments.control_taxonomy))
+    coverage, control_coverage = (read_json(path) for path in (arguments.coverage, arguments.control_coverage))
+    bootstrap = agreement.bootstrap(arguments.resamples, arguments.seed, arguments.level)
+    figures = {
+        "labeler": coverage,
+        "control": control_coverage,
+        **with_gold(arguments.gold, labeler, control, openings, bootstrap),
+        "labeler_control": compared(label_agreement.aligned(labeler, control), ("labeler", "control"), openings, bootstrap),
+    }
+    write_json(arguments.metrics, figures)
+
+
+def read_labels(path: str, table: pd.DataFrame) -> pd.DataFrame:
+    """Read labels of the texts of these pairs.
+
+    Raises
+    ------
+    InputError
+        As `taxonomy.read`, or if a row_id is not in the pairs or stands there with another text.
+    """
+    labels = taxonomy.read(path, taxonomy.features_of(path))
+    texts = {preference: dict(zip(table["row_id"], table[f"{preference}_text"], strict=True)) for preference in pairs.PREFERENCES}
+    for row_id, preference, text in zip(labels["row_id"], labels["preference"], labels["text"], strict=True):
+        if row_id not in texts[preference]:
+            raise InputError(f"{path}: row_id {row_id} is not in the pairs; label these pairs")
+        if text != texts[preference][row_id]:
+            raise InputError(f"{path}: row_id {row_id}, {preference}: the labelled text is not that of the pair; label these pairs")
+    return labels
+
+
+def with_gold(path: str, labeler: pd.DataFrame, control: pd.DataFrame, openings: "pd.Series[str]", bootstrap: Bootstrap) -> Dict[str, Any]:
+    """How many of the pairs' texts gold knows, and how both labelers agree with it."""
+    if path == NO_GOLD:
+        nothing = label_agreement.without_gold("no gold is set for these pairs")
+        return {
+            "gold": {"texts": 0, "reserved": 0},
+            **dict.fromkeys(("labeler_gold", "labeler_gold_reserved", "control_gold"), nothing),
+        }
+    labels = gold.read(path)
+    reserved = openings.map(gold.reserved)
+    known = labels.loc[labels["row_id"].isin(openings.index), "row_id"]
+    by_labeler, by_control = (gold.join(labelled, labels, path) for labelled in (labeler, control))
+    kept = by_labeler[0]["row_id"].map(reserved).to_numpy(dtype=bool)
+    return {
+        "gold": {"texts": len(known), "reserved": int(known.map(reserved).sum())},
+        "labeler_gold": compared(by_labeler, ("labeler", "gold"), openings, bootstrap),
+        "labeler_gold_reserved": compared((by_labeler[0][kept], by_labeler[1][kept]), ("labeler", "gold"), openings, bootstrap),
+        "control_gold": compared(by_control, ("control", "gold"), openings, bootstrap),
+    }
+
+
+def compared(
+    sides: Tuple[pd.DataFrame, pd.DataFrame], names: Tuple[str, str], openings: "pd.Series[str]", bootstrap: Bootstrap
+) -> Dict[str, Any]:
+    clusters = np.asarray(sides[0]["row_id"].map(openings), dtype=object)
+    return label_agreement.compare(*sides, names, clusters, bootstrap, gold=names[1] == "gold")
+
+
+if __name__ == "__main__":
+    command_line.run(main, Arguments, __doc__)

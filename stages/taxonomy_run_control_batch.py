@@ -1,0 +1,125 @@
+"""Have a random part of the pairs labelled by a second labeler, to hold the first one against.
+
+Both texts of a pair count, or neither: a pair of which one text gets no valid labels is set aside, with the reason.
+"""
+
+import command_line
+from command_line import flag
+
+# isort: split
+import sys
+from collections import Counter
+from dataclasses import dataclass
+from typing import Callable, Iterator, List, Literal
+
+import numpy as np
+import pandas as pd
+
+from seal import answers as raw
+from seal import cost, label_requests, labelers, pairs, taxonomy
+from seal.batch_files import Pending, Request
+from seal.errors import InputError
+from seal.features import FEATURES
+from seal.files import text_hash, write_csv, write_json, write_text
+from seal.journal import Journal
+from seal.label_requests import Options
+
+
+@dataclass(frozen=True)
+class Arguments:
+    pairs: str = flag("table of pairs, as stages/prepare.py writes it")
+    labeler: Literal["rules", "llama-cpp", "ollama", "openai"] = flag("who answers; only openai costs money")
+    model: str = flag("the model that is asked: rules, a .gguf file or package:<module>, or a name that the server knows")
+    prompt: str = flag("the wording of the task, with one line for each feature")
+    out: str = flag("where to write row_id, preference, text and the features (CSV)")
+    answers: str = flag("where to write all raw answers, with the hashes of their requests (JSONL)")
+    dropped: str = flag("where to write the pairs set aside: row_id, preference, reason, answer (CSV)")
+    coverage: str = flag("where to write how many pairs were drawn and labelled, tokens and money (JSON)")
+    limit: int = flag("so many pairs at random; 0 for all, as is a number beyond them", 0)
+    row_ids: List[int] = flag("these pairs and no others, by row_id; limit is not looked at then", [], nargs="*")
+    seed: int = flag("seed of the draw, and of the model's sampling", 1)
+    features: List[str] = flag("features to ask for (default: all 19)", [], nargs="*", choices=FEATURES)
+    response_format: Literal["json_schema", "json_object"] = flag("json_object is for models that can't be held to a schema", "json_schema")
+    temperature: float = flag("sampling temperature", 0.0)
+    max_tokens: int = flag("longest answer, in tokens", 512)
+    context_tokens: int = flag("room for a request and its answer, in tokens (llama-cpp, ollama)", 8192)
+    max_patches: int = flag("how often an invalid answer is asked for again", 2)
+    max_cost_usd: float = flag("most US dollars that a run may be expected to spend, patches with it; 0: nothing is sent (openai)", 0.0)
+    prices: List[str] = flag("model=input/output, in US dollars per million tokens", [], nargs="*")
+    batch_discount: float = flag("share that the Batch API takes off the price; these requests go one by one, at the full price", 0.5)
+    tokenizer: str = flag("what counts tokens: a tokenizer.json, its folder, package:<module>; empty to count by characters", "")
+    characters_per_token: float = flag("rate to count tokens by where there is no tokenizer", 4.0)
+    output_tokens: int = flag("tokens that an answer is expected to take", 250)
+    known_answers: List[str] = flag("files of raw answers, as --answers writes them, that are asked before anybody is", [], nargs="*")
+
+
+def main(arguments: Arguments) -> None:
+    command_line.read_dotenv()
+    table = pairs.read(arguments.pairs)
+    drawn = table[table["row_id"].isin(_draw(arguments, table["row_id"].to_numpy()))].sort_values("row_id")
+    features = tuple(feature for feature in FEATURES if feature in arguments.features) or FEATURES
+    system = label_requests.instructions(label_requests.read_prompt(arguments.prompt), features)
+    options = Options(arguments.model, arguments.response_format, arguments.temperature, arguments.max_tokens, arguments.seed)
+
+    def requests() -> Iterator[Request]:
+        return label_requests.requests_for(drawn, system, options, features)
+
+    price = cost.price_of(cost.read_prices(arguments.prices), arguments.model) if arguments.labeler == "openai" else cost.Price(0, 0)
+    estimate = cost.Estimate(cost.counter(arguments.tokenizer, arguments.characters_per_token), price, arguments.output_tokens)
+    budget = cost.Budget(arguments.max_cost_usd)
+    with Journal(command_line.work("labels") / f"{arguments.labeler}.jsonl") as journal:
+        answers = raw.Answers(journal, arguments.known_answers)
+
+        def send(pending: Callable[[], Iterator[Pending]], attempt: int) -> dict[str, str]:
+            costs = {each.hash: estimate.usd(each.request.body) for each in pending()}
+            budget.check(costs)
+            budget.spend(costs)
+            engine = labelers.open_labeler(arguments.labeler, arguments.model, arguments.context_tokens)
+            return labelers.ask_with_bar(engine, pending, answers)
+
+        identity = labelers.identity(arguments.labeler, arguments.model)
+        labelled = labelers.label(requests, identity, send, answers, arguments.max_patches)
+    dropped = {each.row_id for each in labelled.invalid}
+    kept = [each for each in labelled.labels if each[0] not in dropped]
+    if len(kept) + 2 * len(dropped) != 2 * len(drawn):
+        raise AssertionError("pairs were lost")
+    taxonomy.write(arguments.out, taxonomy.table(kept, features))
+    write_csv(arguments.dropped, pd.DataFrame(sorted(labelled.invalid), columns=labelers.Invalid._fields))
+    write_text(arguments.answers, "".join(answer.as_line(custom_id, key) for key, (custom_id, answer) in labelled.answers.items()))
+    report = {
+        "labeler": arguments.labeler,
+        "model": arguments.model,
+        "prompt": text_hash(system),
+        "pairs_drawn": len(drawn),
+        "pairs_labelled": len(drawn) - len(dropped),
+        "pairs_dropped": len(dropped),
+        "reasons": dict(sorted(Counter(each.reason for each in labelled.invalid).items())),
+        "patched": labelled.patched,
+        **labelers.usage(labelled, price, arguments.batch_discount),
+    }
+    write_json(arguments.coverage, report)
+    print(f"{len(drawn) - len(dropped)} of {len(drawn)} pairs labelled", file=sys.stderr)
+
+
+def _draw(arguments: Arguments, row_ids: np.ndarray) -> List[int]:
+    """The row_ids of the pairs to label.
+
+    Raises
+    ------
+    InputError
+        If one that was asked for isn't there.
+    """
+    if arguments.row_ids:
+        unknown = sorted(set(arguments.row_ids) - set(row_ids.tolist()))
+        if unknown:
+            raise InputError(f"row-ids: {arguments.pairs} has no pair {unknown[0]}; its row_ids go from {row_ids.min()} to {row_ids.max()}")
+        return arguments.row_ids
+    if arguments.limit < 0:
+        raise InputError(f"limit is {arguments.limit}; expected 0 for all pairs, or a number of them")
+    if not arguments.limit or arguments.limit >= len(row_ids):
+        return list(row_ids)
+    return list(np.random.default_rng(arguments.seed).choice(np.sort(row_ids), arguments.limit, replace=False))
+
+
+if __name__ == "__main__":
+    command_line.run(main, Arguments, __doc__)
