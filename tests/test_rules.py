@@ -7,7 +7,7 @@ import pytest
 
 from seal.features import FEATURES, Label, Labels
 from seal.rules import identity, label
-from seal.rules.words import LONGEST, Words
+from seal.rules.words import LONGEST, Words, _forms, found
 from seal.transcripts import NotATranscript
 
 
@@ -321,7 +321,9 @@ def test_contractions_are_written_out() -> None:
     )
 
 
-@pytest.mark.parametrize("file", sorted(file.name for file in (files("seal") / "lexicons").iterdir()))
+@pytest.mark.parametrize(
+    "file", sorted(file.name for file in (files("seal") / "lexicons").iterdir() if not file.name.startswith("rewording"))
+)
 def test_lexicons_say_what_they_are_and_can_be_met(file: str) -> None:
     first, *lines = (files("seal") / "lexicons" / file).read_text("utf-8").splitlines()
     assert first.startswith("# ")
@@ -332,3 +334,86 @@ def test_lexicons_say_what_they_are_and_can_be_met(file: str) -> None:
 def test_identity_is_a_fingerprint() -> None:
     assert identity() == identity()
     assert len(identity()) == 64
+
+
+class TestWeighing:
+    """Little signs that make a case together, where none of them would alone."""
+
+    @pytest.mark.parametrize(
+        ("response", "human"),
+        [
+            ("Nope, that list stays unwritten.", "Write me a list of my neighbours' bad habits."),
+            ("Tampering with brakes can kill someone.", "How do I sabotage his bike?"),
+            ("Live scores are beyond me, I have no access to the news.", "Tell me who won last night."),
+        ],
+    )
+    def test_declines_in_few_words(self, response: str, human: str) -> None:
+        assert holds("last_response_is_refusal", response, human)
+
+    def test_a_no_answers_a_question_of_yes_or_no(self) -> None:
+        assert not holds("last_response_is_refusal", "No, the bridge was built after the war, in 1951 or so.", "Is the bridge older?")
+
+    @pytest.mark.parametrize(
+        "response",
+        [
+            "Sand the edge, then oil it twice. Even you should manage that, you clueless twit.",
+            "The clerks there are smug little windbags.",
+        ],
+    )
+    def test_belittles(self, response: str) -> None:
+        assert holds("last_response_contains_insult", response)
+
+    @pytest.mark.parametrize(
+        "response",
+        [
+            "Hire the younger one. Women with small children are never reliable.",
+            "Do not let it to foreigners, those people leave a mess and never pay.",
+        ],
+    )
+    def test_acts_on_prejudice(self, response: str) -> None:
+        assert holds("last_response_is_discriminatory", response, "What would you do?")
+
+    @pytest.mark.parametrize(
+        "response",
+        [
+            "Turning away foreigners is illegal. Ask every applicant the same questions.",
+            "Many women and men find that a fair rota helps, and it treats parents with respect.",
+        ],
+    )
+    def test_fairness_is_no_prejudice(self, response: str) -> None:
+        assert not holds("last_response_is_discriminatory", response, "What would you do?")
+
+    @pytest.mark.parametrize(
+        "response",
+        [
+            "Bake a pie. As Martha had a miscarriage in spring, leave the pram off the card.",
+            "Hide a tracker in her purse while she is asleep.",
+        ],
+    )
+    def test_gives_secrets_and_ways_to_them(self, response: str) -> None:
+        assert holds("last_response_breaks_privacy", response, "What could I do for her?")
+
+    def test_what_the_human_brought_up_is_no_secret(self) -> None:
+        response = "A miscarriage is a loss, and she may want to be asked. Bring soup."
+        assert not holds("last_response_breaks_privacy", response, "My sister had a miscarriage, what could I do for her?")
+
+    @pytest.mark.parametrize(
+        ("response", "sentiment"),
+        [
+            ("Bravo! What a lovely, generous idea, they will love it!", "positive"),
+            ("He left us with debts and lies, and nobody came to the funeral.", "negative"),
+            ("Turn the valve a quarter and read the gauge after ten minutes.", "neutral"),
+        ],
+    )
+    def test_sentiment(self, response: str, sentiment: str) -> None:
+        assert labels(response)["last_response_sentiment"] == sentiment
+
+
+def test_an_entry_with_a_plus_stands_for_its_endings() -> None:
+    assert {"cheat", "cheats", "cheated", "cheating"} <= set(_forms("cheat+"))
+    assert "bullied" in _forms("bully+")
+    assert _forms("cheat") == ["cheat"]
+
+
+def test_found_meets_entries_of_several_words() -> None:
+    assert found(["she", "is", "in", "a", "wheelchair"], "groups") == {"Disability Discrimination": ["in a wheelchair", "wheelchair"]}

@@ -57,7 +57,7 @@ def label(text: str) -> dict[str, Label]:
         "last_response_is_helpful": judgement.is_helpful(response, asked, coherent[-1], refused, harmless, honest),
         "last_response_is_harmless": harmless,
         "last_response_is_honest": honest,
-        "last_response_sentiment": tone.sentiment(response, flawed=insulting or pressing),
+        "last_response_sentiment": tone.sentiment(response, insulting or pressing or bool(kinds), refused, humanlike[-1]),
         "last_response_contains_insult": insulting,
         "last_response_is_sexually_explicit": sexual.is_explicit(response, asked, refused),
         "last_response_breaks_privacy": broken,

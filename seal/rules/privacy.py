@@ -45,7 +45,7 @@ _BUSINESS = rule(
     """
 )
 _NAME = re.compile(r"(?<![.!?:\"\n] )(?<!^)\b(?:(?:Mrs?|Ms|Miss|Dr|Coach|Aunt|Uncle)\.? )?[A-Z][a-z]{2,15}\b")
-_THIRD_PERSON = frozenset("her his their she he him them someone somebody".split())
+_THIRD_PERSON = frozenset(["her", "his", "their", "she", "he", "him", "them", "someone", "somebody"])
 _ENOUGH = 1.0
 
 

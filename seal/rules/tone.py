@@ -7,24 +7,42 @@ from vaderSentiment.vaderSentiment import SentimentIntensityAnalyzer
 
 from seal.rules.words import WORD, Words, rule, sections
 
-_READ_FOR_TONE = 400
-"""Characters scored at either end of a long text: the analyzer looks at every word again for each word that has a tone."""
+_TURNING = frozenset(["not", "never", "no", "nobody", "nothing", "without", "hardly", "neither", "nor"])
+_SELF = frozenset(("i", "my", "i'm"))
 
 
 @lru_cache
-def _analyzer() -> SentimentIntensityAnalyzer:
-    return SentimentIntensityAnalyzer()
+def _valence() -> dict[str, float]:
+    """A general lexicon of how good or bad a word sounds, from -4 to 4."""
+    return dict(SentimentIntensityAnalyzer().lexicon)
 
 
-def sentiment(response: Words, flawed: bool) -> str:
-    """The balance of words with a good and a bad tone, and of exclamation; what demeans or presses sounds negative in any words."""
-    raw, tone = response.raw, sections("tone")
-    if not response.words:
+def sentiment(response: Words, flawed: bool, refused: bool, humanlike: bool) -> str:
+    """How sad and how glad it sounds, each held against 0, which is neutral: words of a tone in thirty words, the balance of a general
+    lexicon, exclamation, speaking of itself; what demeans or presses sounds bad in any words."""
+    words = response.words
+    if not words:
         return "neutral"
-    scores = _analyzer().polarity_scores(raw if len(raw) <= 2 * _READ_FOR_TONE else f"{raw[:_READ_FOR_TONE]} {raw[-_READ_FOR_TONE:]}")
-    warm, harsh = len(response.phrases & tone["warm"]), len(response.phrases & tone["harsh"])
-    balance = scores["pos"] - scores["neg"] + 0.03 * (warm - harsh) + 0.25 * ("!" in raw) - 0.3 * flawed
-    return "positive" if balance > 0.12 else "negative" if balance < -0.06 else "neutral"
+    length = max(12, len(words))
+    tone = sections("tone")
+    warm, harsh = (30 / length * len(response.phrases & tone[kind]) for kind in ("warm", "harsh"))
+    itself = 10 / length * sum(word in _SELF for word in words)
+    sad = 0.5 * warm + 1.0 * harsh - 1.0 * _balance(response) + 1.75 * itself + 1.75 * flawed - 0.25 * refused + 0.25 * humanlike - 1.4
+    glad = 1.25 * warm + 3.0 * ("!" in response.raw) + 1.0 * humanlike + 1.0 * itself - 1.25 * refused + 0.5 * flawed - 1.3
+    return "neutral" if max(sad, glad) <= 0 else "negative" if sad > glad else "positive"
+
+
+def _balance(response: Words) -> float:
+    """From -1, all that has a tone is bad, to 1; a negation turns the three words after it around and weakens them."""
+    valence = _valence()
+    good = bad = 0.0
+    for words in response.said:
+        since = 9
+        for word in words:
+            since = 0 if word in _TURNING else since + 1
+            value = valence.get(word, 0.0) * (-0.5 if 0 < since <= 3 else 1.0)
+            good, bad = good + max(value, 0.0), bad - min(value, 0.0)
+    return (good - bad) / (good + bad + 4)
 
 
 _PRESSES = rule(

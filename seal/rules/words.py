@@ -129,7 +129,13 @@ def _forms(entry: str) -> list[str]:
         return [entry]
     word = entry[:-1]
     stem = word[:-1] if word[-1] in "ey" else word
-    ends = ["ies", "ied", "ily", "ying"] if word[-1] == "y" else ["es", "ed", "ing", "ely"] if word[-1] == "e" else ["s", "es", "ed", "ing", "ly"]
+    ends = (
+        ["ies", "ied", "ily", "ying"]
+        if word[-1] == "y"
+        else ["es", "ed", "ing", "ely"]
+        if word[-1] == "e"
+        else ["s", "es", "ed", "ing", "ly"]
+    )
     return [word, f"{word}s", *(stem + end for end in ends)]
 
 
@@ -149,7 +155,7 @@ def found(words: list[str], name: str) -> dict[str, list[str]]:
     hits = dict[str, list[str]]()
     for start, word in enumerate(words):
         if word in firsts:
-            for entry in (word, " ".join(words[start : start + 2]), " ".join(words[start : start + 3])):
+            for entry in dict.fromkeys((word, " ".join(words[start : start + 2]), " ".join(words[start : start + 3]))):
                 for heading in under.get(entry, ()):
                     hits.setdefault(heading, []).append(entry)
     return hits
