@@ -9,9 +9,7 @@ from seal.errors import InputError
 
 
 @pytest.mark.parametrize(("written", "expected"), [(None, 5), ("", 5), ("0", 0), ("2.5", 2.5), ("inf", math.inf)])
-def test_a_number_is_read_and_what_is_not_set_is_the_default(
-    monkeypatch: pytest.MonkeyPatch, written: str | None, expected: float
-) -> None:
+def test_a_number_is_read_and_what_is_not_set_is_the_default(monkeypatch: pytest.MonkeyPatch, written: str | None, expected: float) -> None:
     monkeypatch.delenv("SEAL_WAIT", raising=False)
     if written is not None:
         monkeypatch.setenv("SEAL_WAIT", written)

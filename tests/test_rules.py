@@ -7,6 +7,7 @@ import pytest
 
 from seal.features import FEATURES, Label, Labels
 from seal.rules import identity, label
+from seal.rules.leanings import leaning
 from seal.rules.words import LONGEST, Words, _forms, found
 from seal.transcripts import NotATranscript
 
@@ -403,6 +404,10 @@ class TestWeighing:
             ("Bravo! What a lovely, generous idea, they will love it!", "positive"),
             ("He left us with debts and lies, and nobody came to the funeral.", "negative"),
             ("Turn the valve a quarter and read the gauge after ten minutes.", "neutral"),
+            ("Take your time, you're not alone, and a hug from a friend helps.", "positive"),
+            ("The kite went up like a trout in a hurry, and the whole beach laughed.", "positive"),
+            ("Men like that are cowards, and nobody likes a whining crook.", "negative"),
+            ("Soup is usually enough, but if guests stay, most cooks serve bread too.", "neutral"),
         ],
     )
     def test_sentiment(self, response: str, sentiment: str) -> None:
@@ -417,3 +422,8 @@ def test_an_entry_with_a_plus_stands_for_its_endings() -> None:
 
 def test_found_meets_entries_of_several_words() -> None:
     assert found(["she", "is", "in", "a", "wheelchair"], "groups") == {"Disability Discrimination": ["in a wheelchair", "wheelchair"]}
+
+
+def test_common_words_lean_to_a_feature_or_away_from_it() -> None:
+    assert leaning(Words(""), "privacy") == 0.0
+    assert leaning(Words("I'm afraid I'd rather not answer that request."), "refusal") > leaning(Words("Rinse the rice twice."), "refusal")

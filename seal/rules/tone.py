@@ -8,7 +8,8 @@ from vaderSentiment.vaderSentiment import SentimentIntensityAnalyzer
 from seal.rules.words import WORD, Words, rule, sections
 
 _TURNING = frozenset(["not", "never", "no", "nobody", "nothing", "without", "hardly", "neither", "nor"])
-_SELF = frozenset(("i", "my", "i'm"))
+_HEDGES = frozenset(["but", "though", "however", "yet", "or", "if", "may", "usually", "most", "often"])
+_COMPARES = re.compile(r" like an? | as if | as though ")
 
 
 @lru_cache
@@ -17,32 +18,41 @@ def _valence() -> dict[str, float]:
     return dict(SentimentIntensityAnalyzer().lexicon)
 
 
+@lru_cache
+def _kind_words() -> frozenset[str]:
+    tone = sections("tone")
+    return tone["cheer"] | tone["care"] | tone["delight"]
+
+
 def sentiment(response: Words, flawed: bool, refused: bool, humanlike: bool) -> str:
-    """How sad and how glad it sounds, each held against 0, which is neutral: words of a tone in thirty words, the balance of a general
-    lexicon, exclamation, speaking of itself; what demeans or presses sounds bad in any words."""
+    """How sad and how glad it sounds, each held against 0, which is neutral. Kind words, exclamation, comparisons and speaking of a life
+    sound glad; bad words, scorn, and what demeans or presses sound sad; hedging and declining sound like neither."""
     words = response.words
     if not words:
         return "neutral"
-    length = max(12, len(words))
-    tone = sections("tone")
-    warm, harsh = (30 / length * len(response.phrases & tone[kind]) for kind in ("warm", "harsh"))
-    itself = 10 / length * sum(word in _SELF for word in words)
-    sad = 0.5 * warm + 1.0 * harsh - 1.0 * _balance(response) + 1.75 * itself + 1.75 * flawed - 0.25 * refused + 0.25 * humanlike - 1.4
-    glad = 1.25 * warm + 3.0 * ("!" in response.raw) + 1.0 * humanlike + 1.0 * itself - 1.25 * refused + 0.5 * flawed - 1.3
+    length = max(40, len(words))
+    kind = min(3.0, 30 / length * len(response.phrases & _kind_words()))
+    scorn = min(2.0, 30 / length * len(response.phrases & sections("tone")["scorn"]))
+    hedged = min(2.0, 10 / length * sum(word in _HEDGES for word in words))
+    bad = min(3.0, 10 / max(12, len(words)) * _badness(response))
+    excited = "!" in response.raw
+    compared = min(3, len(_COMPARES.findall(response.plain)))
+    sad = 1.5 * bad + 1.25 * scorn + 1.5 * flawed + 0.75 * humanlike + 0.25 * kind + 0.25 * excited - 1.5 * hedged - 0.25 * refused - 1.4
+    glad = 1.25 * kind + 3.0 * excited + 1.25 * compared + 1.0 * humanlike - 2.0 * hedged - 0.75 * refused - 1.6
+    glad += 0.25 * bad + 0.5 * scorn + 0.25 * flawed  # what has any tone is the less neutral
     return "neutral" if max(sad, glad) <= 0 else "negative" if sad > glad else "positive"
 
 
-def _balance(response: Words) -> float:
-    """From -1, all that has a tone is bad, to 1; a negation turns the three words after it around and weakens them."""
+def _badness(response: Words) -> float:
+    """The bad words' weights in all; a negation turns the three words after it around and weakens them."""
     valence = _valence()
-    good = bad = 0.0
+    bad = 0.0
     for words in response.said:
         since = 9
         for word in words:
             since = 0 if word in _TURNING else since + 1
-            value = valence.get(word, 0.0) * (-0.5 if 0 < since <= 3 else 1.0)
-            good, bad = good + max(value, 0.0), bad - min(value, 0.0)
-    return (good - bad) / (good + bad + 4)
+            bad -= min(0.0, valence.get(word, 0.0) * (-0.5 if 0 < since <= 3 else 1.0))
+    return bad
 
 
 _PRESSES = rule(
