@@ -76,14 +76,21 @@ class Answers:
                 if answer is None or not isinstance(line.get("request"), str):
                     raise InputError(f"{path}: line {number} is no raw answer with the hash of its request, as answers.jsonl has them")
                 self._found[line["request"]] = answer
-        for record in journal.records:
-            self._found |= {request_hash: Answer(*fields) for request_hash, fields in record["answers"].items()}
+        try:
+            for record in journal.records:
+                self._found |= {request_hash: Answer(*fields) for request_hash, fields in record["answers"].items()}
+        except (KeyError, TypeError, AttributeError):
+            raise InputError(f"{journal.path}: a line is no record of answers; delete the file to ask anew") from None
 
     def __contains__(self, request_hash: str) -> bool:
         return request_hash in self._found
 
     def __getitem__(self, request_hash: str) -> Answer:
         return self._found[request_hash]
+
+    def know(self, answers: dict[str, Answer]) -> None:
+        """Take answers that stand in a file which every run is given, so that they need no keeping."""
+        self._found |= answers
 
     def add(self, answers: dict[str, Answer]) -> None:
         """Keep answers; once this returns they outlive a kill."""
@@ -181,7 +188,8 @@ def from_completion(line: dict[str, Any], batch: bool = False) -> Answer | None:
 def take_output_file(path: str | Path, hashes: dict[str, str], answers: Answers) -> None:
     """Take the answers of a finished output file in the form of the OpenAI Batch API, matched by custom_id.
 
-    Lines without an answer are as if they were missing; what has an answer already keeps it.
+    Lines without an answer are as if they were missing; what has an answer already keeps it. Only the custom_id ties such a file to its
+    requests, unless its lines name the hash of the request that they answer, as ours do.
 
     Parameters
     ----------
@@ -198,7 +206,9 @@ def take_output_file(path: str | Path, hashes: dict[str, str], answers: Answers)
         custom_id = str(line.get("custom_id"))
         if custom_id not in hashes:
             raise InputError(f"{path}: line {number}: the manifest has no request {custom_id!r}; give the output file of this manifest")
+        if line.get("request", hashes[custom_id]) != hashes[custom_id]:
+            raise InputError(f"{path}: line {number} answers another request than {custom_id} here; give the files of this manifest")
         answer = from_completion(line, batch=True)
         if answer is not None and hashes[custom_id] not in answers:
             found[hashes[custom_id]] = answer
-    answers.add(found)
+    answers.know(found)

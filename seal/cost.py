@@ -85,7 +85,7 @@ def counter(tokenizer: str, characters_per_token: float) -> Count:
         If there is no such tokenizer, or the rate is not above 0.
     """
     if not tokenizer:
-        if not characters_per_token > 0:  # NaN is not, either
+        if not (characters_per_token > 0 and math.isfinite(characters_per_token)):  # NaN is not above 0, either
             raise InputError(f"characters-per-token is {characters_per_token}; expected a number above 0, such as 4")
         return lambda text: len(text) / characters_per_token
     from tokenizers import Tokenizer
@@ -99,7 +99,10 @@ def counter(tokenizer: str, characters_per_token: float) -> Count:
         path = path / "tokenizer.json"
     if not path.is_file():
         raise InputError(f"tokenizer {tokenizer}: no tokenizer.json there; name one, its folder or package:<module>, or leave it empty")
-    loaded = Tokenizer.from_file(str(path))
+    try:
+        loaded = Tokenizer.from_file(str(path))
+    except Exception as error:  # what the library raises has no kind of its own
+        raise InputError(f"tokenizer {tokenizer}: {path} is no tokenizer.json ({error}); name one, or leave it empty") from None
     loaded.no_truncation()
     return lambda text: float(len(loaded.encode(text, add_special_tokens=False).ids))
 
@@ -115,9 +118,16 @@ class Estimate:
         Of the model that is asked.
     output_tokens
         How many an answer is expected to take.
+
+    Raises
+    ------
+    InputError
+        If these are fewer than 0.
     """
 
     def __init__(self, count: Count, price: Price, output_tokens: int) -> None:
+        if output_tokens < 0:
+            raise InputError(f"output-tokens is {output_tokens}; expected a number of tokens from 0 up")
         self._count = count
         self._price = price
         self._output_tokens = output_tokens

@@ -18,6 +18,20 @@ def number(name: str, default: float) -> float:
         value = float(written)
     except ValueError:
         value = -1.0
-    if not value >= 0:
+    if not value >= 0:  # NaN is not
         raise InputError(f"{name} is {written!r} in the environment; expected a number from 0 up")
     return value
+
+
+def whole_number(name: str, default: int) -> int:
+    """As `number`, for what is counted: at least 1.
+
+    Raises
+    ------
+    InputError
+        If it is no whole number.
+    """
+    value = number(name, default)
+    if not value.is_integer():
+        raise InputError(f"{name} is {value:g} in the environment; expected a whole number")
+    return max(1, int(value))

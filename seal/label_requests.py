@@ -1,6 +1,7 @@
 """What is asked of a labeler: one request for each text."""
 
 import json
+import math
 import re
 from collections.abc import Iterator, Sequence
 from functools import lru_cache
@@ -15,8 +16,8 @@ from seal.features import FEATURES, json_schema, values
 from seal.pairs import PREFERENCES
 
 _KEY = re.compile(r"- (\w+): ")
+_PLACEHOLDER = re.compile(r"\{\w+\}")
 _ESCAPES = str.maketrans({character: f"\\u{ord(character):04x}" for character in "<[]"})
-_OPTIONS = {"response_format", "temperature", "max_tokens", "seed"}
 
 
 class Options(NamedTuple):
@@ -31,22 +32,44 @@ class Options(NamedTuple):
     seed: int
 
 
+def checked(labeler: str, options: Options) -> Options:
+    """The options, once they are found to be such as can be asked with.
+
+    Raises
+    ------
+    InputError
+        If one is out of its range, or a model is named to a labeler that has none.
+    """
+    if labeler == "rules" and options.model != "rules":
+        raise InputError(f"model is {options.model}, and the labeler rules asks none; set model to rules, or name the labeler that has it")
+    if not (math.isfinite(options.temperature) and options.temperature >= 0):
+        raise InputError(f"temperature is {options.temperature}; expected a number from 0 up")
+    if options.max_tokens < 1 or options.seed < 0:
+        raise InputError(f"max-tokens is {options.max_tokens} and seed {options.seed}; expected 1 or more tokens, and a seed from 0 up")
+    return options
+
+
 def read_prompt(path: str | Path) -> str:
     """The wording of the task.
 
     Raises
     ------
     InputError
-        If the file is missing, or does not have exactly one line for each feature.
+        If the file is missing, does not have exactly one line for each feature, or has a placeholder other than `{values}`.
     """
     try:
         prompt = Path(path).read_text(encoding="utf-8")
     except FileNotFoundError:
         raise InputError(f"{path}: no such file; give the wording of the task, such as prompts/taxonomy.txt") from None
+    except UnicodeDecodeError:
+        raise InputError(f"{path}: not a UTF-8 text; save it as one") from None
     keys = [match[1] for line in prompt.splitlines() if (match := _KEY.match(line))]
     if keys != list(FEATURES):
         wrong = sorted(set(keys) ^ set(FEATURES)) or "their order"
         raise InputError(f"{path}: its lines `- key: meaning` do not name each feature once, in order; what differs: {wrong}")
+    unknown = set(_PLACEHOLDER.findall(prompt)) - {"{values}"}
+    if unknown:
+        raise InputError(f"{path}: {min(unknown)} stands for nothing; only {{values}}, a feature's allowed values, is filled in")
     return prompt
 
 
@@ -133,10 +156,8 @@ def read_manifest(folder: str | Path) -> Iterator[Request]:
             try:
                 each = Request(line["custom_id"], line["body"])
                 identify(each.custom_id)
-                text_of(each.body)
                 asked.add((each.body["model"], features_of(each.body)))
-                if not each.body.keys() >= _OPTIONS:
-                    raise KeyError
+                _check_body(each.body)
             except (ValueError, KeyError, TypeError, IndexError, AttributeError):
                 raise InputError(f"{file}: line {number} is no request for labels; write it with stages/taxonomy_create_batch.py") from None
             if each.custom_id in seen:
@@ -147,6 +168,17 @@ def read_manifest(folder: str | Path) -> Iterator[Request]:
             yield each
     if not seen:
         raise InputError(f"{folder}: no requests in there; run stages/taxonomy_create_batch.py to write them")
+
+
+def _check_body(body: Body) -> None:
+    """Raise KeyError, TypeError or ValueError where a request lacks what a server wants, or has it in another form."""
+    if [message["role"] for message in body["messages"]] != ["system", "user"]:
+        raise ValueError
+    if body["response_format"]["type"] not in ("json_schema", "json_object") or not isinstance(body["model"], str):
+        raise ValueError
+    if not (float(body["temperature"]) >= 0 and int(body["max_tokens"]) > 0 and int(body["seed"]) >= 0):
+        raise ValueError
+    text_of(body).encode()
 
 
 def features_of(body: Body) -> tuple[str, ...]:

@@ -11,6 +11,7 @@ from seal import rules
 from seal.answers import Answer, Answers, Engine, Unanswered, ask_all
 from seal.batch_files import Body, Pending, Request, request_hash
 from seal.cost import Price, usd
+from seal.errors import InputError
 from seal.features import InvalidAnswer, Label, parse
 from seal.label_requests import features_of, identify, text_of
 from seal.transcripts import NotATranscript
@@ -133,6 +134,8 @@ def label(requests: Callable[[], Iterable[Request]], identity: str, send: Send, 
     max_patches
         How often an invalid answer is asked for again.
     """
+    if max_patches < 0:
+        raise InputError(f"max-patches is {max_patches}; expected a number from 0 up")
     reasons: dict[str, str] = {}
     keys = [[request_hash(patch(each.body, attempt), identity) for attempt in range(max_patches + 1)] for each in requests()]
     settled: dict[str, int] = {}  # by the hash of the first attempt, the one whose answer is valid

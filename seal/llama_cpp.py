@@ -8,7 +8,7 @@ from typing import Any
 from seal.answers import Answer, Engine, Unanswered
 from seal.batch_files import Body
 from seal.checkpoints import PACKAGE
-from seal.environment import number
+from seal.environment import whole_number
 from seal.errors import InputError
 from seal.files import file_hash
 
@@ -29,6 +29,9 @@ def engine(model: str, context_tokens: int) -> Engine:
         If there is no such file, or llama.cpp cannot load it.
     """
     import xllamacpp
+
+    if context_tokens < 1:
+        raise InputError(f"context-tokens is {context_tokens}; expected a number of tokens, such as 4096")
 
     path = locate(model)
     parameters = xllamacpp.CommonParams()
@@ -80,7 +83,7 @@ def engine(model: str, context_tokens: int) -> Engine:
 
 def _threads() -> int:
     """`SEAL_THREADS`, or half the logical processors: threads that wait for each other on one core are slower than one alone."""
-    return max(1, int(number("SEAL_THREADS", (os.cpu_count() or 1) // 2)))
+    return whole_number("SEAL_THREADS", (os.cpu_count() or 1) // 2)
 
 
 def identity(model: str) -> str:

@@ -10,7 +10,7 @@ import ollama
 
 from seal.answers import Answer, Engine, Unanswered
 from seal.batch_files import Body
-from seal.environment import number
+from seal.environment import number, whole_number
 from seal.errors import InputError
 
 TRIES = 5
@@ -26,7 +26,10 @@ def engine(context_tokens: int) -> Engine:
         Room for a request and its answer together. It is told to the server, which would otherwise cut a long request without a word.
     """
     host = os.environ.get("OLLAMA_API_HOST") or "http://127.0.0.1:11434"
-    client = ollama.Client(host=host, timeout=number("OLLAMA_API_TIMEOUT", 600))
+    try:
+        client = ollama.Client(host=host, timeout=number("OLLAMA_API_TIMEOUT", 600))
+    except ValueError as error:
+        raise InputError(f"OLLAMA_API_HOST is {host!r} ({error}); expected an address such as http://127.0.0.1:11434") from None
 
     def ask(body: Body) -> Answer:
         response_format = body["response_format"]
@@ -59,7 +62,7 @@ def engine(context_tokens: int) -> Engine:
                 return _answer(response, context_tokens)
         raise InputError(f"Ollama at {host} answered {TRIES} times with an error; see its log and run again: what is done is kept")
 
-    return Engine(ask, workers=max(1, int(number("SEAL_WORKERS", 4))))
+    return Engine(ask, workers=whole_number("SEAL_WORKERS", 4))
 
 
 def _answer(response: ollama.ChatResponse, context_tokens: int) -> Answer:

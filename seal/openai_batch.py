@@ -218,6 +218,10 @@ def settle(
                         _send_all(client, ledger, still_open, terms, most_requests)
                     changed = False
         except _TRANSIENT as error:
+            if isinstance(error, openai.APIConnectionError) and not any(shard.file for shard in ledger.shards.values()):
+                # A server that never took a file is most likely a wrong address, for which nobody should wait.
+                with told_in_one_line(client):
+                    raise
             trouble, least = f"; last trouble: {type(error).__name__}", _asked_to_wait(error)
         if time.monotonic() + least > until:
             missing = sum(1 for _ in still_open())

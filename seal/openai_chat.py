@@ -9,7 +9,7 @@ import openai
 
 from seal.answers import Answer, Engine, Unanswered, from_completion
 from seal.batch_files import Body
-from seal.environment import number
+from seal.environment import number, whole_number
 from seal.errors import InputError
 
 RETRIES = 6
@@ -28,6 +28,8 @@ def client() -> openai.OpenAI:
         raise InputError(
             "no key: set OPENAI_API_KEY in the environment or in .env (see .env.example); any word will do for a server that asks for none"
         )
+    if not os.environ["OPENAI_API_KEY"].isascii():
+        raise InputError("the key in OPENAI_API_KEY has letters that no key has; check it in the environment or in .env")
     return openai.OpenAI(max_retries=RETRIES, timeout=number("SEAL_TIMEOUT", 600))
 
 
@@ -49,7 +51,7 @@ def engine(of: openai.OpenAI) -> Engine:
             raise Unanswered("broken answer")
         return answer
 
-    return Engine(ask, workers=max(1, int(number("SEAL_WORKERS", 4))))
+    return Engine(ask, workers=whole_number("SEAL_WORKERS", 4))
 
 
 def refusal(status: int | None, code: str | None) -> str:

@@ -37,6 +37,8 @@ def main(arguments: Arguments) -> None:
     openings = table.set_index("row_id")["opening_prompt"]
     labeler, control = (read_labels(path, table) for path in (arguments.taxonomy, arguments.control_taxonomy))
     coverage, control_coverage = (read_json(path) for path in (arguments.coverage, arguments.control_coverage))
+    check_counts(arguments.coverage, coverage, {"texts": 2 * len(table), "labelled": len(labeler)})
+    check_counts(arguments.control_coverage, control_coverage, {"pairs_labelled": len(control) // 2})
     bootstrap = agreement.bootstrap(arguments.resamples, arguments.seed, arguments.level)
     figures = {
         "labeler": coverage,
@@ -45,6 +47,20 @@ def main(arguments: Arguments) -> None:
         "labeler_control": compared(label_agreement.aligned(labeler, control), ("labeler", "control"), openings, bootstrap),
     }
     write_json(arguments.metrics, figures)
+
+
+def check_counts(path: str, coverage: Any, expected: Dict[str, int]) -> None:
+    """Hold the counts beside a table against the table and the pairs, so that no text is lost between two stages.
+
+    Raises
+    ------
+    InputError
+        If they differ.
+    """
+    for name, number in expected.items():
+        found = coverage.get(name) if isinstance(coverage, dict) else None
+        if found != number:
+            raise InputError(f"{path}: {name} is {found}, and the tables have {number}; run the stages that label these pairs again")
 
 
 def read_labels(path: str, table: pd.DataFrame) -> pd.DataFrame:
@@ -67,6 +83,8 @@ def read_labels(path: str, table: pd.DataFrame) -> pd.DataFrame:
 
 def with_gold(path: str, labeler: pd.DataFrame, control: pd.DataFrame, openings: "pd.Series[str]", bootstrap: Bootstrap) -> Dict[str, Any]:
     """How many of the pairs' texts gold knows, and how both labelers agree with it."""
+    if path in ("", "None"):  # as DVC writes a key without a value
+        raise InputError("gold is not set; name a table of gold labels, or none where there are none")
     if path == NO_GOLD:
         nothing = label_agreement.without_gold("no gold is set for these pairs")
         return {

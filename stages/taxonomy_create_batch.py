@@ -48,7 +48,9 @@ def main(arguments: Arguments) -> None:
     prompt = label_requests.read_prompt(arguments.prompt)
     features = tuple(feature for feature in FEATURES if feature in arguments.features) or FEATURES
     system = label_requests.instructions(prompt, features)
-    options = Options(arguments.model, arguments.response_format, arguments.temperature, arguments.max_tokens, arguments.seed)
+    options = label_requests.checked(
+        arguments.labeler, Options(arguments.model, arguments.response_format, arguments.temperature, arguments.max_tokens, arguments.seed)
+    )
 
     def requests() -> Iterator[Request]:
         return label_requests.requests_for(table, system, options, features)

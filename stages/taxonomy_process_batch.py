@@ -48,6 +48,9 @@ class Arguments:
 def main(arguments: Arguments) -> None:
     command_line.read_dotenv()
 
+    if not 0 <= arguments.min_coverage <= 1:
+        raise InputError(f"min-coverage is {arguments.min_coverage:g}; expected a share from 0 to 1")
+
     def requests() -> Iterator[Request]:
         return label_requests.read_manifest(arguments.manifest)
 

@@ -44,6 +44,7 @@ class Arguments:
     max_tokens: int = flag("longest answer, in tokens", 512)
     context_tokens: int = flag("room for a request and its answer, in tokens (llama-cpp, ollama)", 8192)
     max_patches: int = flag("how often an invalid answer is asked for again", 2)
+    min_coverage: float = flag("share of the pairs drawn that must get labels, or the stage fails", 0.0)
     max_cost_usd: float = flag("most US dollars that a run may be expected to spend, patches with it; 0: nothing is sent (openai)", 0.0)
     prices: List[str] = flag("model=input/output, in US dollars per million tokens", [], nargs="*")
     batch_discount: float = flag("share that the Batch API takes off the price; these requests go one by one, at the full price", 0.5)
@@ -55,11 +56,15 @@ class Arguments:
 
 def main(arguments: Arguments) -> None:
     command_line.read_dotenv()
+    if not 0 <= arguments.min_coverage <= 1:
+        raise InputError(f"min-coverage is {arguments.min_coverage:g}; expected a share from 0 to 1")
     table = pairs.read(arguments.pairs)
     drawn = table[table["row_id"].isin(_draw(arguments, table["row_id"].to_numpy()))].sort_values("row_id")
     features = tuple(feature for feature in FEATURES if feature in arguments.features) or FEATURES
     system = label_requests.instructions(label_requests.read_prompt(arguments.prompt), features)
-    options = Options(arguments.model, arguments.response_format, arguments.temperature, arguments.max_tokens, arguments.seed)
+    options = label_requests.checked(
+        arguments.labeler, Options(arguments.model, arguments.response_format, arguments.temperature, arguments.max_tokens, arguments.seed)
+    )
 
     def requests() -> Iterator[Request]:
         return label_requests.requests_for(drawn, system, options, features)
@@ -99,6 +104,11 @@ def main(arguments: Arguments) -> None:
     }
     write_json(arguments.coverage, report)
     print(f"{len(drawn) - len(dropped)} of {len(drawn)} pairs labelled", file=sys.stderr)
+    if len(drawn) - len(dropped) < arguments.min_coverage * len(drawn):
+        raise InputError(
+            f"{arguments.dropped}: {len(dropped)} of {len(drawn)} pairs have no valid labels ({report['reasons']}), more than min-coverage "
+            f"{arguments.min_coverage:g} allows; look there, raise max-patches or max-tokens, or lower min-coverage"
+        )
 
 
 def _draw(arguments: Arguments, row_ids: np.ndarray) -> List[int]:
@@ -112,7 +122,7 @@ def _draw(arguments: Arguments, row_ids: np.ndarray) -> List[int]:
     if arguments.row_ids:
         unknown = sorted(set(arguments.row_ids) - set(row_ids.tolist()))
         if unknown:
-            raise InputError(f"row-ids: {arguments.pairs} has no pair {unknown[0]}; its row_ids go from {row_ids.min()} to {row_ids.max()}")
+            raise InputError(f"row-ids: {arguments.pairs} has no pair {unknown[0]}; it has {len(row_ids)} pairs, see its column row_id")
         return arguments.row_ids
     if arguments.limit < 0:
         raise InputError(f"limit is {arguments.limit}; expected 0 for all pairs, or a number of them")

@@ -15,7 +15,19 @@ from seal import label_requests
 from seal.batch_files import Request, as_line, request_hash, write_manifest
 from seal.errors import InputError
 from seal.features import FEATURES, json_schema, values
-from seal.label_requests import as_data, features_of, identify, instructions, read_manifest, read_prompt, request, requests_for, text_of
+from seal.label_requests import (
+    Options,
+    as_data,
+    checked,
+    features_of,
+    identify,
+    instructions,
+    read_manifest,
+    read_prompt,
+    request,
+    requests_for,
+    text_of,
+)
 
 TEXTS = st.text(st.characters(exclude_categories=["Cs"]))
 CONTROL = [
@@ -55,12 +67,38 @@ def test_the_wording_of_the_repository_is_whole() -> None:
 
 def write_prompt(tmp_path: Path, keys: list[str]) -> Path:
     path = tmp_path / "prompt.txt"
-    path.write_text("Label.\n" + "".join(f"- {key}: meaning\n" for key in keys))
+    path.write_text("Label.\n" + "".join(f"- {key}: meaning {{values}}\n" for key in keys))
     return path
 
 
+def test_a_wording_that_has_a_placeholder_of_its_own_is_refused(tmp_path: Path) -> None:
+    path = write_prompt(tmp_path, list(FEATURES))
+    path.write_text(path.read_text().replace("- topics: meaning {values}", "- topics: meaning {vals}"))
+    with pytest.raises(InputError, match=r"prompt\.txt: \{vals\} stands for nothing"):
+        read_prompt(path)
+    path.write_bytes("Nö".encode("latin-1"))
+    with pytest.raises(InputError, match=r"prompt\.txt: not a UTF-8 text"):
+        read_prompt(path)
+
+
+@pytest.mark.parametrize(
+    ("labeler", "changes", "complaint"),
+    [
+        ("rules", {"model": "gpt-4o"}, "model is gpt-4o, and the labeler rules asks none"),
+        ("openai", {"temperature": float("nan")}, "temperature is nan"),
+        ("openai", {"max_tokens": 0}, "max-tokens is 0"),
+        ("openai", {"seed": -1}, "seed -1"),
+    ],
+)
+def test_options_that_nothing_can_be_asked_with_are_refused(labeler: str, changes: dict[str, Any], complaint: str) -> None:
+    options = Options("rules", "json_schema", 0.0, 100, 1)
+    assert checked(labeler, options) == options
+    with pytest.raises(InputError, match=complaint):
+        checked(labeler, options._replace(**changes))
+
+
 def test_a_wording_without_a_feature_or_with_an_unknown_one_is_refused(tmp_path: Path) -> None:
-    assert read_prompt(write_prompt(tmp_path, list(FEATURES))).startswith("Label.\n- assistant_is_anthropomorphic: meaning\n")
+    assert read_prompt(write_prompt(tmp_path, list(FEATURES))).startswith("Label.\n- assistant_is_anthropomorphic: meaning {values}\n")
     with pytest.raises(InputError, match=r"prompt\.txt: its lines .* what differs: \['topics'\]"):
         read_prompt(write_prompt(tmp_path, [*FEATURES[:-1]]))
     with pytest.raises(InputError, match=r"what differs: \['colour'\]"):

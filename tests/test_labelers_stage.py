@@ -77,7 +77,12 @@ class Labelling:
         return strict_json(self.path("labelers.json"))
 
     def write(self, name: str, table: pd.DataFrame) -> None:
+        """Write a table, and beside labels the counts of them."""
         taxonomy.write(self.path(name), table)
+        if name == "taxonomy.csv":
+            write_json(self.path("coverage.json"), {"texts": 12, "labelled": len(table), "cost": {"usd": 0.25}})
+        elif name == "control.csv":
+            write_json(self.path("control-coverage.json"), {"pairs_labelled": len(table) // 2})
 
 
 def strict_json(path: str) -> Any:
@@ -107,8 +112,6 @@ def labelling(tmp_path: Path) -> Labelling:
     made.write("taxonomy.csv", labels(KEYS, **said))
     made.write("control.csv", labels([key for key in KEYS if key[0] != 4], **other))
     made.write("gold.csv", as_gold(labels([key for key in KEYS if key[0] != 9], **truth)))
-    write_json(made.path("coverage.json"), {"texts": 12, "labelled": 12, "cost": {"usd": 0.25}})
-    write_json(made.path("control-coverage.json"), {"texts": 12, "labelled": 10})
     return made
 
 
@@ -119,7 +122,7 @@ def test_the_file_has_coverage_gold_and_every_comparison_by_feature(labelling: L
     figures = labelling.measure()
     assert list(figures) == ["labeler", "control", "gold", *GOLD_COMPARISONS, "labeler_control"]
     assert figures["labeler"] == {"texts": 12, "labelled": 12, "cost": {"usd": 0.25}}
-    assert figures["control"] == {"texts": 12, "labelled": 10}
+    assert figures["control"] == {"pairs_labelled": 5}
     for name in (*GOLD_COMPARISONS, "labeler_control"):
         assert list(figures[name]["features"]) == list(FEATURES)
         assert ("balanced_accuracy_shown_by_words" in figures[name]) == (name != "labeler_control")
@@ -287,6 +290,26 @@ def test_a_missing_file_is_named(labelling: Labelling, name: str) -> None:
     Path(labelling.path(name)).unlink()
     with pytest.raises(InputError, match=rf"{name}: no such file; run "):
         labelling.measure()
+
+
+@pytest.mark.parametrize(
+    ("name", "counts", "complaint"),
+    [
+        ("coverage.json", {"texts": 10, "labelled": 12}, "texts is 10, and the tables have 12"),
+        ("coverage.json", {"texts": 12, "labelled": 11}, "labelled is 11, and the tables have 12"),
+        ("coverage.json", [], "texts is None, and the tables have 12"),
+        ("control-coverage.json", {"pairs_labelled": 6}, "pairs_labelled is 6, and the tables have 5"),
+    ],
+)
+def test_texts_that_got_lost_between_two_stages_are_missed(labelling: Labelling, name: str, counts: Any, complaint: str) -> None:
+    write_json(labelling.path(name), counts)
+    with pytest.raises(InputError, match=rf"{name}: {complaint}; run the stages that label these pairs again"):
+        labelling.measure()
+
+
+def test_gold_that_is_not_set_is_told(labelling: Labelling) -> None:
+    with pytest.raises(InputError, match="gold is not set; name a table of gold labels, or none"):
+        labelers_stage.main(replace(labelling.arguments(), gold="None"))
 
 
 def test_no_resamples_are_refused(labelling: Labelling) -> None:

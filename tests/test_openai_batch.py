@@ -277,7 +277,8 @@ def test_errors_of_the_server_are_tried_again_after_longer_and_longer(server: Se
 
 @pytest.mark.parametrize(
     ("after", "low", "high"),
-    [("7", 7, 7), ("0.5", 0.5, 0.5), ("soon", 0, 0), (None, 0, 0), (email.utils.formatdate(time.time() + 900, usegmt=True), 600, 901)],
+    [("7", 7, 7), ("0.5", 0.5, 0.5), ("soon", 0, 0), (None, 0, 0), (email.utils.formatdate(time.time() + 1800, usegmt=True), 600, 1801)],
+    ids=["seconds", "part of a second", "no number", "not said", "a date"],
 )
 def test_how_long_a_server_wants_to_be_left_alone(after: str | None, low: float, high: float) -> None:
     headers = {} if after is None else {"Retry-After": after}
@@ -473,3 +474,10 @@ def test_patches_are_within_what_the_run_may_spend_in_all(server: Server, study:
     assert server.created == 1
     assert server.counts["chat.completions.create"] == 3
     assert (study.coverage["labelled"], study.coverage["patched"]) == (8, 3)
+
+
+def test_an_address_where_nobody_ever_answered_is_not_waited_for(study: Study, server: Server) -> None:
+    server.die()
+    ran = study.process()
+    assert ran.code == 1
+    assert "no connection to 127.0.0.1; check OPENAI_BASE_URL" in ran.err

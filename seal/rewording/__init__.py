@@ -61,10 +61,10 @@ def _sentence(sentence: Sentence, chance: Chance, position: int, apostrophe: str
 
 
 def identity() -> str:
-    """A fingerprint of what the rewriter is made of: its code, its lexicons and the module that reads transcripts."""
+    """A fingerprint of what the rewriter is made of: its code, its tables and the module that reads transcripts."""
     root = files("seal")
     parts = [file for file in (root / "rewording").iterdir() if file.name.endswith(".py")]
-    parts += [file for file in (root / "lexicons").iterdir() if file.name.startswith("rewording-") and file.name.endswith(".txt")]
+    parts += [file for file in (root / "rewording" / "tables").iterdir() if file.name.endswith(".txt")]
     parts.append(root / "transcripts.py")
     digest = hashlib.sha256()
     for file in sorted(parts, key=lambda file: file.name):

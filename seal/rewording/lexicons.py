@@ -1,4 +1,4 @@
-"""The tables of the rewriter, `seal/lexicons/rewording-*.txt`, line by line and in order."""
+"""The tables of the rewriter, `seal/rewording/tables/*.txt`, line by line and in order."""
 
 import re
 from collections.abc import Iterator
@@ -11,14 +11,14 @@ ITEM = re.compile(r"<[^<>]+>|[^\s<>]+")
 
 @lru_cache
 def lines(name: str) -> tuple[str, ...]:
-    """All lines of `seal/lexicons/rewording-<name>.txt` but comments, headings and empty ones."""
+    """All lines of `seal/rewording/tables/<name>.txt` but comments, headings and empty ones."""
     return tuple(line for _, line in sections(name))
 
 
 def sections(name: str) -> Iterator[tuple[str, str]]:
     """Each line with the `[heading]` that it stands under, "" before the first."""
     heading = ""
-    for line in (files("seal") / "lexicons" / f"rewording-{name}.txt").read_text("utf-8").splitlines():
+    for line in (files("seal") / "rewording" / "tables" / f"{name}.txt").read_text("utf-8").splitlines():
         if line.startswith("["):
             heading = line.strip("[] ")
         elif line.strip() and not line.startswith("#"):
