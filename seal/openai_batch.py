@@ -190,7 +190,7 @@ def settle(
     while True:
         trouble, least = "", 0.0
         try:
-            with told_in_one_line(client, _TRANSIENT):
+            with _told_unless_it_may_pass(client, ledger):
                 _adopt(client, ledger)
                 crowded, came = 0, False
                 for shard in ledger.live():
@@ -218,10 +218,6 @@ def settle(
                         _send_all(client, ledger, still_open, terms, most_requests)
                     changed = False
         except _TRANSIENT as error:
-            if isinstance(error, openai.APIConnectionError) and not any(shard.file for shard in ledger.shards.values()):
-                # A server that never took a file is most likely a wrong address, for which nobody should wait.
-                with told_in_one_line(client):
-                    raise
             trouble, least = f"; last trouble: {type(error).__name__}", _asked_to_wait(error)
         if time.monotonic() + least > until:
             missing = sum(1 for _ in still_open())
@@ -266,6 +262,22 @@ def _adopt(client: openai.OpenAI, ledger: Ledger) -> None:
             ledger.note(shard.name, "created", batch=found)
         else:
             ledger.note(shard.name, "not created", file=shard.file)
+
+
+@contextmanager
+def _told_unless_it_may_pass(client: openai.OpenAI, ledger: Ledger) -> Iterator[None]:
+    """Tell an error in one line, but let through those that waiting may mend.
+
+    A server that never took a file is most likely a wrong address, for which nobody should wait.
+    """
+    try:
+        with told_in_one_line(client, _TRANSIENT):
+            yield
+    except openai.APIConnectionError:
+        if any(shard.file for shard in ledger.shards.values()):
+            raise
+        with told_in_one_line(client):
+            raise
 
 
 @contextmanager
