@@ -3,10 +3,11 @@
 import importlib.util
 import json
 import math
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from pathlib import Path
 from typing import NamedTuple
 
+from seal.answers import Answer
 from seal.batch_files import Body
 from seal.checkpoints import PACKAGE
 from seal.errors import InputError
@@ -67,6 +68,18 @@ def usd(price: Price, input_tokens: float, output_tokens: float, discount: float
     if not 0 <= discount <= 1:
         raise InputError(f"batch-discount is {discount:g}; expected a share from 0 to 1, such as 0.5")
     return (input_tokens * price.input + output_tokens * price.output) / 1e6 * (1 - discount)
+
+
+def usage(answers: Iterable[Answer], price: Price, batch_discount: float) -> dict[str, float]:
+    """What answers took and cost, the invalid ones with them, whenever they were had."""
+    had = list(answers)
+    money = (usd(price, answer.input_tokens, answer.output_tokens, batch_discount if answer.batch else 0.0) for answer in had)
+    return {
+        "answers": len(had),
+        "input_tokens": sum(answer.input_tokens for answer in had),
+        "output_tokens": sum(answer.output_tokens for answer in had),
+        "usd": sum(money),
+    }
 
 
 def counter(tokenizer: str, characters_per_token: float) -> Count:

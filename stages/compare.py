@@ -16,7 +16,7 @@ import numpy as np
 
 from seal import pairs, scores
 from seal.errors import InputError
-from seal.files import write_csv, write_json
+from seal.files import fingerprint, write_csv, write_json
 from seal.length import LENGTH, length_rewards
 
 
@@ -65,7 +65,8 @@ def _rewards(arguments: Arguments, texts: List[str]) -> Tuple[np.ndarray, Dict[s
 
     options: dict[str, Any] = {name: getattr(arguments, name) for name in ("revision", "format", "output", "max_length", "dtype")}
     model = reward_models.load(arguments.model, **options)
-    with Journal(command_line.work("compare") / f"{model.fingerprint()}.jsonl") as journal:
+    # By the place of the result, too: what was scored for another table, in other batches, may differ in a reward's last digit.
+    with Journal(command_line.work("compare") / f"{fingerprint(model.fingerprint(), arguments.out)}.jsonl") as journal:
         scored = scoring.score(model, texts, journal)
     reference = model if model.dtype == "fp32" else reward_models.load(arguments.model, **{**options, "dtype": "fp32"})
     check = parity.check(reference, model.dtype, texts, scored.rewards)

@@ -5,7 +5,7 @@ from command_line import flag
 
 # isort: split
 from dataclasses import dataclass
-from typing import Any, Dict
+from typing import Any, Dict, Optional
 
 from seal.agreement import REGIMES
 from seal.files import read_json, write_json
@@ -18,16 +18,22 @@ class Arguments:
     aligned: str = flag("resistance of the role aligned")
     regimes: str = flag("alignment regimes, as stages/regimes.py writes them")
     labelers: str = flag("agreement of labelers, as stages/labelers.py writes it")
+    robustness: str = flag("alignment robustness, as stages/robustness.py writes it")
     metrics: str = flag("where to write the summary (JSON)")
 
 
 def main(arguments: Arguments) -> None:
-    paths = (arguments.counts, arguments.control, arguments.aligned, arguments.regimes, arguments.labelers)
+    paths = (arguments.counts, arguments.control, arguments.aligned, arguments.regimes, arguments.labelers, arguments.robustness)
     write_json(arguments.metrics, summary(*(read_json(path) for path in paths)))
 
 
 def summary(
-    counts: Dict[str, Any], control: Dict[str, Any], aligned: Dict[str, Any], regimes: Dict[str, Any], labelers: Dict[str, Any]
+    counts: Dict[str, Any],
+    control: Dict[str, Any],
+    aligned: Dict[str, Any],
+    regimes: Dict[str, Any],
+    labelers: Dict[str, Any],
+    robustness: Dict[str, Any],
 ) -> Dict[str, Any]:
     """At most 25 numbers: over all pairs, and where it says so over those that no training saw."""
     held_out = {"control": control["by_part"].get("held-out", {}), "aligned": aligned["by_part"].get("held-out", {})}
@@ -52,7 +58,16 @@ def summary(
             "coverage": labelers["labeler"]["coverage"],
             "balanced_accuracy": labelers["labeler_gold_reserved"]["balanced_accuracy_shown_by_words"]["value"],
         },
+        "aligned_reward_change": {
+            "by_rewriting": _reward_change(robustness["rewritten"]),
+            "by_a_trivial_change": _reward_change(robustness["noise_floor"]["trivial"]),
+        },
     }
+
+
+def _reward_change(measured: Optional[Dict[str, Any]]) -> Optional[float]:
+    """Mean absolute change of the reward by `aligned`, in its standard deviations; null where no pair was changed."""
+    return measured["all"]["aligned"]["reward_change"]["all_texts"]["mean_absolute"] if measured and measured["all"]["pairs"] else None
 
 
 if __name__ == "__main__":

@@ -84,7 +84,7 @@ def main(arguments: Arguments) -> None:
 def _submit(arguments: Arguments, prices: dict[str, cost.Price], count: cost.Count) -> None:
     if arguments.labeler != "openai":
         raise InputError(f"--submit sends to OpenAI's Batch API, and the labeler is {arguments.labeler}; set it to openai")
-    from seal import labelers, openai_batch, openai_chat
+    from seal import attempts, language_models, openai_batch, openai_chat
     from seal.answers import Answers
     from seal.journal import Journal
 
@@ -97,7 +97,7 @@ def _submit(arguments: Arguments, prices: dict[str, cost.Price], count: cost.Cou
         ledger, answers = openai_batch.Ledger(steps), Answers(journal, arguments.known_answers)
 
         def pending() -> Iterator[Pending]:
-            return labelers.unanswered(label_requests.read_manifest(arguments.out), labelers.OPENAI, answers)
+            return attempts.unanswered(label_requests.read_manifest(arguments.out), language_models.OPENAI, answers)
 
         new = [terms.cost(each.request.body) for each in openai_batch.unsent(ledger, pending())]
         print(f"{len(new)} requests are not under way yet; they are expected to cost {sum(new):.4g} US dollars")

@@ -15,7 +15,7 @@ from typing import Callable, Iterator, List, Literal
 import pandas as pd
 
 from seal import answers as raw
-from seal import cost, label_requests, labelers, taxonomy
+from seal import attempts, cost, label_requests, labelers, taxonomy
 from seal.batch_files import Pending, Request, request_hash
 from seal.errors import InputError
 from seal.files import text_hash, write_csv, write_json, write_text
@@ -71,7 +71,7 @@ def main(arguments: Arguments) -> None:
             budget.check(costs)
             budget.spend(costs)
             engine = labelers.open_labeler(arguments.labeler, model, arguments.context_tokens)
-            return labelers.ask_with_bar(engine, pending, answers)
+            return attempts.ask_with_bar(engine, pending, answers, labelers.problem)
 
         labelled = labelers.label(requests, identity, send, answers, arguments.max_patches)
     texts = sum(1 for _ in requests())
@@ -86,7 +86,7 @@ def main(arguments: Arguments) -> None:
         "model": model,
         "prompt": text_hash(first.body["messages"][0]["content"]),
         **labelers.coverage(labelled, texts),
-        **labelers.usage(labelled, price, arguments.batch_discount),
+        **cost.usage((answer for _, answer in labelled.answers.values()), price, arguments.batch_discount),
     }
     write_json(arguments.coverage, report)
     print(f"{len(labelled.labels)} of {texts} texts labelled", file=sys.stderr)

@@ -12,12 +12,12 @@ from collections import Counter
 from dataclasses import dataclass
 from typing import Callable, Iterator, List, Literal
 
-import numpy as np
 import pandas as pd
 
 from seal import answers as raw
-from seal import cost, label_requests, labelers, pairs, taxonomy
+from seal import attempts, cost, label_requests, labelers, pairs, taxonomy
 from seal.batch_files import Pending, Request
+from seal.drawing import draw
 from seal.errors import InputError
 from seal.features import FEATURES
 from seal.files import text_hash, write_csv, write_json, write_text
@@ -59,7 +59,9 @@ def main(arguments: Arguments) -> None:
     if not 0 <= arguments.min_coverage <= 1:
         raise InputError(f"min-coverage is {arguments.min_coverage:g}; expected a share from 0 to 1")
     table = pairs.read(arguments.pairs)
-    drawn = table[table["row_id"].isin(_draw(arguments, table["row_id"].to_numpy()))].sort_values("row_id")
+    drawn = table[table["row_id"].isin(draw(table["row_id"].to_numpy(), arguments.limit, arguments.row_ids, arguments.seed))].sort_values(
+        "row_id"
+    )
     features = tuple(feature for feature in FEATURES if feature in arguments.features) or FEATURES
     system = label_requests.instructions(label_requests.read_prompt(arguments.prompt), features)
     options = label_requests.checked(
@@ -80,7 +82,7 @@ def main(arguments: Arguments) -> None:
             budget.check(costs)
             budget.spend(costs)
             engine = labelers.open_labeler(arguments.labeler, arguments.model, arguments.context_tokens)
-            return labelers.ask_with_bar(engine, pending, answers)
+            return attempts.ask_with_bar(engine, pending, answers, labelers.problem)
 
         identity = labelers.identity(arguments.labeler, arguments.model)
         labelled = labelers.label(requests, identity, send, answers, arguments.max_patches)
@@ -100,7 +102,7 @@ def main(arguments: Arguments) -> None:
         "pairs_dropped": len(dropped),
         "reasons": dict(sorted(Counter(each.reason for each in labelled.invalid).items())),
         "patched": labelled.patched,
-        **labelers.usage(labelled, price, arguments.batch_discount),
+        **cost.usage((answer for _, answer in labelled.answers.values()), price, arguments.batch_discount),
     }
     write_json(arguments.coverage, report)
     print(f"{len(drawn) - len(dropped)} of {len(drawn)} pairs labelled", file=sys.stderr)
@@ -109,26 +111,6 @@ def main(arguments: Arguments) -> None:
             f"{arguments.dropped}: {len(dropped)} of {len(drawn)} pairs have no valid labels ({report['reasons']}), more than min-coverage "
             f"{arguments.min_coverage:g} allows; look there, raise max-patches or max-tokens, or lower min-coverage"
         )
-
-
-def _draw(arguments: Arguments, row_ids: np.ndarray) -> List[int]:
-    """The row_ids of the pairs to label.
-
-    Raises
-    ------
-    InputError
-        If one that was asked for isn't there.
-    """
-    if arguments.row_ids:
-        unknown = sorted(set(arguments.row_ids) - set(row_ids.tolist()))
-        if unknown:
-            raise InputError(f"row-ids: {arguments.pairs} has no pair {unknown[0]}; it has {len(row_ids)} pairs, see its column row_id")
-        return arguments.row_ids
-    if arguments.limit < 0:
-        raise InputError(f"limit is {arguments.limit}; expected 0 for all pairs, or a number of them")
-    if not arguments.limit or arguments.limit >= len(row_ids):
-        return list(row_ids)
-    return list(np.random.default_rng(arguments.seed).choice(np.sort(row_ids), arguments.limit, replace=False))
 
 
 if __name__ == "__main__":

@@ -9,9 +9,9 @@ import pandas as pd
 
 from seal import pairs
 from seal.answers import Answer, Answers, Engine, Unanswered, ask_all
+from seal.attempts import Send
 from seal.batch_files import Body, Pending
 from seal.label_requests import Options, instructions, read_prompt, text_of
-from seal.labelers import Send
 
 PROMPT = Path(__file__).parent.parent / "prompts" / "taxonomy.txt"
 SYSTEM = instructions(read_prompt(PROMPT))

@@ -9,7 +9,8 @@ import pytest
 from made_up import OPTIONS, SYSTEM
 from transformers import AutoTokenizer
 
-from seal.cost import Estimate, Price, afford, counter, price_of, read_prices, usd
+from seal.answers import Answer
+from seal.cost import Estimate, Price, afford, counter, price_of, read_prices, usage, usd
 from seal.errors import InputError
 from seal.features import json_schema
 from seal.label_requests import as_data, request
@@ -118,3 +119,14 @@ def test_what_is_beyond_the_cap_may_not(expected: float, allowed: float) -> None
         InputError, match=r"expected to cost .* US dollars, and max-cost-usd is .*: nothing of it was sent; raise max-cost-usd"
     ):
         afford(expected, allowed)
+
+
+def test_answers_of_a_batch_cost_less() -> None:
+    answers = [Answer("", "stop", 1000, 100, True), Answer("", "stop", 1000, 100)]
+    money = (1000 * 2 + 100 * 10) / 1e6
+    assert usage(answers, Price(2, 10), 0.25) == {
+        "answers": 2,
+        "input_tokens": 2000,
+        "output_tokens": 200,
+        "usd": pytest.approx(1.75 * money),
+    }

@@ -2,7 +2,7 @@
 
 import json
 import sys
-from collections.abc import Callable, Iterator
+from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
@@ -11,26 +11,14 @@ from made_up import LABELS, OPTIONS, PROMPT, SYSTEM, VALID, Script, answer, talk
 
 from seal import labelers, rules
 from seal.answers import Answer, Answers, Unanswered
-from seal.batch_files import Pending, Request, request_hash
-from seal.cost import Price
+from seal.attempts import patch
+from seal.batch_files import Body, Request, request_hash
+from seal.cost import Price, usage
 from seal.errors import InputError
 from seal.features import FEATURES, InvalidAnswer, parse
 from seal.journal import Journal
 from seal.label_requests import instructions, read_prompt, request
-from seal.labelers import (
-    Invalid,
-    Labelled,
-    ask_with_bar,
-    coverage,
-    identity,
-    is_valid,
-    label,
-    open_labeler,
-    patch,
-    unanswered,
-    usage,
-    verdict,
-)
+from seal.labelers import Invalid, Labelled, coverage, identity, label, open_labeler, problem, verdict
 
 SOME = ("last_response_is_refusal", "last_response_sentiment")
 
@@ -48,6 +36,14 @@ def asked(*texts: str) -> list[Request]:
 
 def run(script: Script, answers: Answers, *texts: str, max_patches: int = 2) -> Labelled:
     return label(lambda: asked(*texts), "script", script.send(answers), answers, max_patches)
+
+
+def money(found: Labelled, price: Price, batch_discount: float) -> dict[str, float]:
+    return usage((each for _, each in found.answers.values()), price, batch_discount)
+
+
+def is_valid(body: Body, found: Answer) -> bool:
+    return problem(Request("0.chosen", body), found) == ""
 
 
 def never_send(*_: Any) -> dict[str, str]:
@@ -125,17 +121,6 @@ def test_an_answer_that_did_not_end_by_itself_is_invalid_even_if_it_could_be_rea
 # --- asking again ---
 
 
-def test_a_patch_strays_more_each_time_and_never_less_than_asked() -> None:
-    body = asked(A)[0].body
-    assert patch(body, 0) is body
-    found = [patch(body, attempt) for attempt in range(1, 5)]
-    assert [each["temperature"] for each in found] == pytest.approx([0.3, 0.6, 0.9, 0.9])
-    assert [each["seed"] for each in found] == [2, 3, 4, 5]
-    assert all({**each, "temperature": 0.0, "seed": 1} == body for each in found)
-    assert patch(body | {"temperature": 1.5}, 1)["temperature"] == 1.5
-    assert (body["temperature"], body["seed"]) == (0.0, 1)
-
-
 def test_an_answer_that_is_valid_at_once_is_asked_for_once(answers: Answers) -> None:
     script = Script()
     found = run(script, answers, A, B)
@@ -161,7 +146,7 @@ def test_an_invalid_answer_is_asked_for_again_and_both_answers_count(answers: An
         ("1.chosen", 10),
     ]
     assert [request_hash(body, "script") for body in (first, *again)] == list(found.answers)[1:4]
-    total = usage(found, Price(1, 1000), 0.5)
+    total = money(found, Price(1, 1000), 0.5)
     assert total == {"answers": 5, "input_tokens": 221, "output_tokens": 26, "usd": pytest.approx((221 + 26_000) / 1e6)}
 
 
@@ -208,7 +193,7 @@ def test_a_text_that_stands_there_twice_is_asked_once_and_labelled_twice(answers
         (1, "rejected"),
     ]
     assert found.patched == 3  # texts
-    assert usage(found, Price(0, 0), 0)["answers"] == 3  # what was had: two for A, one for B
+    assert money(found, Price(0, 0), 0)["answers"] == 3  # what was had: two for A, one for B
 
 
 def test_what_is_answered_is_not_asked_again_by_a_later_run(answers: Answers) -> None:
@@ -235,14 +220,6 @@ def test_another_labeler_is_asked_anew(answers: Answers) -> None:
     assert other.texts == [A]
 
 
-def test_unanswered_ones_are_those_without_an_answer_each_once(answers: Answers) -> None:
-    requests = asked(A, B, A, C)
-    answers.add({request_hash(requests[1].body, "script"): answer()})
-    assert list(unanswered(requests, "script", answers)) == [
-        Pending(request_hash(each.body, "script"), each) for each in (requests[0], requests[3])
-    ]
-
-
 # --- counts ---
 
 
@@ -258,25 +235,6 @@ def test_coverage_by_hand() -> None:
         "patched": 1,
     }
     assert coverage(Labelled([], [], 0, {}), 0)["coverage"] is None
-
-
-def test_answers_of_a_batch_cost_less() -> None:
-    found = Labelled([], [], 0, {"a": ("0.chosen", Answer("", "stop", 1000, 100, True)), "b": ("1.chosen", Answer("", "stop", 1000, 100))})
-    money = (1000 * 2 + 100 * 10) / 1e6
-    assert usage(found, Price(2, 10), 0.25) == {
-        "answers": 2,
-        "input_tokens": 2000,
-        "output_tokens": 200,
-        "usd": pytest.approx(1.75 * money),
-    }
-
-
-def test_asking_with_a_bar_keeps_answers_and_tells_reasons(answers: Answers) -> None:
-    requests = asked(A, B)
-    pending: Callable[[], Iterator[Pending]] = lambda: unanswered(requests, "script", answers)  # noqa: E731
-    reasons = ask_with_bar(Script({B: ["too long"]}).engine, pending, answers)
-    assert reasons == {request_hash(requests[1].body, "script"): "too long"}
-    assert request_hash(requests[0].body, "script") in answers
 
 
 def test_names_need_no_library_that_only_another_one_needs() -> None:

@@ -55,6 +55,8 @@ def _from_front(sentence: Sentence, start: int, end: int) -> Sentence | None:
         return None
     if main[0] not in classes()["main start"] or classes()["conjunction"].intersection(main) or "even" in keys:
         return None
+    if (main[0] in classes()["question word"] and keys[end] != "?") or classes()["subordinate"].intersection(main):
+        return None  # "..., which are called so" is no question, and two conditions in a row are hard to read
     if classes()["negation"].intersection(main) and keys[opener] == "because":
         return None
     return _joined(sentence, [(start, opener), (begin, end), (opener, comma), (end, len(keys))])

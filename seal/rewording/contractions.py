@@ -6,20 +6,30 @@ from seal.rewording.tokens import Sentence
 
 _PERCENT = 55
 _ENDS = {"'m": "am", "'re": "are", "'ll": "will", "'ve": "have"}
-_SUBJECTS = frozenset({"i", "you", "we", "they", "he", "she", "it", "that", "there", "what", "who", "where"})
+_SUBJECTS = frozenset({"i", "you", "we", "they", "he", "she", "it", "that", "there", "here", "what", "who", "where", "how"})
 _FITTING = {
     ("i", "am"): "'m",
     ("i", "will"): "'ll",
     ("i", "have"): "'ve",
+    ("i", "would"): "'d",
+    ("he", "is"): "'s",
+    ("she", "is"): "'s",
     ("it", "is"): "'s",
     ("that", "is"): "'s",
     ("there", "is"): "'s",
     ("what", "is"): "'s",
     ("who", "is"): "'s",
     ("where", "is"): "'s",
-} | {(subject, verb): end for subject in ("you", "we", "they") for verb, end in (("are", "'re"), ("will", "'ll"))}
+} | {
+    (subject, verb): end
+    for subject in ("you", "we", "they")
+    for verb, end in (("are", "'re"), ("will", "'ll"), ("have", "'ve"), ("would", "'d"))
+}
 
-_BEFORE = {"will": "base", "have": "after have"}
+_ASKING = frozenset({"what", "who"})
+"""Words after which "is" may be contracted before any word with a meaning of its own."""
+
+_BEFORE = {"will": "base", "have": "after have", "would": "after would"}
 """The class of what must follow a verb that is to be contracted."""
 
 
@@ -31,7 +41,7 @@ def contract(sentence: Sentence, chance: Chance, position: int, apostrophe: str)
         key = keys[at]
         following = keys[at + 1] if at + 1 < len(keys) else ""
         if "'" in key:
-            apart = _apart(key, following)
+            apart = _apart(key, keys[at + 1 : at + 4])
             if apart and chance.happens("write out", position + at, _PERCENT):
                 words[at : at + 1] = [words[at][: len(apart[0])], apart[1]]
                 keys[at : at + 1] = list(apart)
@@ -40,6 +50,9 @@ def contract(sentence: Sentence, chance: Chance, position: int, apostrophe: str)
         elif (key, following) in _FITTING and gaps[at + 1] == " " and words[at + 1].islower():
             after = keys[at + 2] if at + 2 < len(keys) else ""
             fits = after in classes()[_BEFORE.get(following, "after a contraction")]
+            if not fits and following not in _BEFORE:  # "I'm tired", "what's jazz?"
+                fits = _is_participle(after) or (len(after) > 4 and after.endswith("ed"))
+                fits = fits or (key in _ASKING and after.isalpha() and after not in classes()["function"])
             if fits and chance.happens("contract", position + at, _PERCENT):
                 end = _FITTING[key, following]
                 words[at : at + 2] = [words[at] + end.replace("'", apostrophe)]
@@ -48,16 +61,23 @@ def contract(sentence: Sentence, chance: Chance, position: int, apostrophe: str)
         at += 1
 
 
-def _apart(key: str, following: str) -> tuple[str, str] | None:
+def _apart(key: str, following: list[str]) -> tuple[str, str] | None:
     """A contraction as two words, where there is no doubt which two."""
     subject, _, _ = key.partition("'")
     end = key[len(subject) :]
-    if subject not in _SUBJECTS or not following.isalpha():
+    if subject not in _SUBJECTS or not following or not following[0].isalpha():
         return None
-    if end == "'s" and following in classes()["after is"] and subject != "there":
+    # "He's never been" is "he has", so adverbs don't tell: what stands after them does.
+    telling = next((word for word in following if word not in classes()["adverb"]), "")
+    if end == "'s" and subject != "there" and (telling in classes()["after is"] or _is_participle(telling)):
         return subject, "is"
-    if end == "'d" and following in classes()["after would"]:
+    if end == "'d" and telling in classes()["after would"]:
         return subject, "would"
-    if end == "'ve" and following in {"got", "to"}:
+    if end == "'ve" and following[0] in {"got", "to"}:
         return None
     return (subject, _ENDS[end]) if end in _ENDS else None
+
+
+def _is_participle(key: str) -> bool:
+    """Whether a word is one such as "going", after which no perfect tense is formed."""
+    return len(key) > 4 and key.endswith("ing") and key not in classes()["not participle"]

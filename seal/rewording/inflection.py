@@ -5,7 +5,7 @@ from functools import lru_cache
 
 from seal.rewording.lexicons import lines
 
-_DOUBLED = frozenset({"begin", "forget", "occur", "refer", "permit", "prefer", "admit", "commit", "submit", "regret", "quit"})
+_DOUBLED = frozenset({"begin", "forget", "occur", "refer", "permit", "prefer", "admit", "commit", "submit", "regret", "quit", "forbid"})
 _SHORT = re.compile(r"[^aeiou]*[aeiou][^aeiouwxy]")
 _HISSING = ("s", "x", "z", "ch", "sh", "o")
 _PLURALS = {"child": "children", "person": "people", "man": "men", "woman": "women"}

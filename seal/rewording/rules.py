@@ -1,9 +1,9 @@
 """The rules of substitution, read from the lexicons: words that may stand for other words, and beside what.
 
 A line reads `{before} words {after} = other words / or these`. `<class>` among the words is a slot that any word of the class fills,
-and that stands under the same name on the right; `<class+ing>` puts it there as a present participle. What braces hold must stand beside
-the words and is not touched: words, `<classes>`, `^` for the start of a sentence and `$` for the end of a clause; all those after a `-`
-must not stand there. Nothing on the right of `=` makes a fixed phrase, which is left alone.
+and that stands under the same name on the right, for each of the others, too; `<class+ing>` puts it there as a present participle. What
+braces hold must stand beside the words and is not touched: words, `<classes>`, `^` for the start of a sentence and `$` for the end of a
+clause; all those after a `-` must not stand there. Nothing on the right of `=` makes a fixed phrase, which is left alone.
 """
 
 import re
@@ -23,6 +23,7 @@ _LINE = re.compile(r"(?:\{([^}]*)\} )?([^{}=]+?)(?: \{([^}]*)\})? ?=(.*)")
 _SLOT = re.compile(r"<([^<>+]+)(\+ing)?>")
 _ENDINGS = {"ing": ("ing",), "ly": ("ly",), "plural": ("s",)}
 _NO_PARTICIPLES = classes()["not participle"]
+_NO_PLURALS = ("ss", "us", "is")
 
 
 @dataclass(frozen=True)
@@ -38,7 +39,9 @@ class Word:
             return False
         if self.among is None or key in self.among:
             return True
-        return bool(self.endings) and len(key) > 4 and key.endswith(self.endings) and key not in _NO_PARTICIPLES
+        if not self.endings or len(key) < 5 or not key.endswith(self.endings) or key in _NO_PARTICIPLES:
+            return False
+        return not key.endswith(_NO_PLURALS)
 
 
 Piece = str | tuple[int, bool]

@@ -5,8 +5,9 @@ from seal.rewording.chance import Chance
 from seal.rewording.rules import Rule, rules
 from seal.rewording.tokens import Sentence
 
-_PERCENT = 94
-"""Share of places with a rule where it is used: seeds should differ, and a text should change."""
+_PERCENT_OF_ONE, _PERCENT_OF_MANY = 90, 99
+"""Share of places with a rule where it is used: seeds should differ, which takes more sparing where there is one other word only, and a
+text should change."""
 
 _MINE = frozenset({"i", "i'm", "i'd", "i'll", "i've"})
 
@@ -21,7 +22,7 @@ def substitute(sentence: Sentence, chance: Chance, position: int, small_i: bool,
     while at < len(keys):
         rule = _matching(found[keys[at]], keys, gaps, at) if keys[at] in found else None
         length = len(rule.pattern) if rule else 1
-        if rule is None or not rule.alternatives or not chance.happens("use", position + at, _PERCENT):
+        if rule is None or not rule.alternatives or not chance.happens("use", position + at, _percent(rule)):
             result.words += words[at : at + length]
             result.keys += keys[at : at + length]
             result.gaps += gaps[at : at + length]
@@ -36,12 +37,22 @@ def substitute(sentence: Sentence, chance: Chance, position: int, small_i: bool,
                 result.words.append(word)
                 result.keys.append(word.lower().replace("\u2019", "'"))
         at += length
-    result.first = next((place for place, word in enumerate(result.words) if word[0].isalnum()), -1) if sentence.first >= 0 else -1
+    result.first = _first(result) if sentence.first >= 0 else -1
     for place in changed:
         agree(result, place)
     if result.capital:
         capitalise(result)
     return result
+
+
+def _first(sentence: Sentence) -> int:
+    """Where the first word stands, -1 where there is none; a number is no word."""
+    found = (place for place, word in enumerate(sentence.words) if word[0].isalnum() and sentence.keys[place][0] != "\0")
+    return next(found, -1)
+
+
+def _percent(rule: Rule) -> int:
+    return _PERCENT_OF_ONE if len(rule.alternatives) == 1 else _PERCENT_OF_MANY
 
 
 def _piece(piece: str | tuple[int, bool], words: list[str], keys: list[str], at: int, small_i: bool, apostrophe: str) -> str:

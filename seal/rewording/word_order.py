@@ -1,6 +1,9 @@
-"""Smaller changes of order: the ends of a list swap, and "give him the book" becomes "give the book to him"."""
+"""Smaller changes of order: the ends of a list swap, "give him the book" becomes "give the book to him", and "turn the tap
+off" becomes "turn off the tap".
+"""
 
 import re
+from functools import lru_cache
 
 from seal.rewording.chance import Chance
 from seal.rewording.lexicons import classes
@@ -21,6 +24,9 @@ def swap(sentence: Sentence, chance: Chance, position: int) -> None:
     for at in range(len(keys) - 3):
         if keys[at] in classes()["giving"] and keys[at + 1] in classes()["given to"] and chance.happens("dative", position + at, _PERCENT):
             _give_to(sentence, at)
+    for at in range(len(keys) - 3):
+        if keys[at] in _shifting() and chance.happens("swap", position + at, _PERCENT):
+            _shift_particle(sentence, at)
 
 
 def _kind(key: str) -> str:
@@ -68,11 +74,37 @@ def _give_to(sentence: Sentence, at: int) -> None:
     end = at + 3
     while end < len(keys) and end < at + 6 and keys[end] not in EDGE:
         end += 1
-    if keys[at + 2] not in classes()["determiner"] or (end < len(keys) and keys[end] not in {".", "!", "?"}) or end < at + 4:
+    if keys[at + 2] not in classes()["definite"] or (end < len(keys) and keys[end] not in {".", "!", "?"}) or end < at + 4:
         return
     things = keys[at + 3 : end]
-    if not all(key.isalpha() and key.islower() for key in things) or classes()["function"].intersection(things):
+    if not all(key.isalpha() and key.islower() for key in things) or (classes()["function"] | classes()["not given"]).intersection(things):
         return
     for row, new in ((sentence.words, "to"), (sentence.keys, "to")):
         row[at + 1 : end] = [*row[at + 2 : end], new, row[at + 1]]
     sentence.gaps.insert(at + 1, " ")
+
+
+@lru_cache
+def _shifting() -> dict[str, frozenset[str]]:
+    """Verbs, and what may stand right after each or after its object."""
+    pairs = [name.split("_") for name in sorted(classes()["shifting"])]
+    return {verb: frozenset(particle for other, particle in pairs if other == verb) for verb, _ in pairs}
+
+
+def _shift_particle(sentence: Sentence, at: int) -> None:
+    """Turn the tap off. -> Turn off the tap. And back."""
+    keys = sentence.keys
+    after = keys[at + 4] if at + 4 < len(keys) else ""
+    if any("\n" in gap for gap in sentence.gaps[at + 1 : at + 5]):
+        return
+    # "Write down the names and numbers": what follows the noun may belong to it, but hardly what follows the particle.
+    for particle, new, fits in ((at + 3, at + 1, EDGE | {"and", "before", "when"}), (at + 1, at + 3, {"", ".", "!", "?"})):
+        if after not in fits:
+            continue
+        determiner, noun = (key for place, key in enumerate(keys[at + 1 : at + 4], start=at + 1) if place != particle)
+        if keys[particle] not in _shifting()[keys[at]] or determiner not in classes()["definite"]:
+            continue
+        if noun.isalpha() and noun.islower() and noun not in classes()["function"] | classes()["not given"]:
+            for row in (sentence.words, sentence.keys):
+                row.insert(new, row.pop(particle))
+            return

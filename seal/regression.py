@@ -1,0 +1,221 @@
+"""Regressions of an outcome on indicators, with errors that hold where the variance is not the same everywhere. Pure functions of arrays.
+
+A design is [n, k]: its first column is usually the intercept, the others say of each row whether something is so. NaN stands for an
+estimate or an error that the data do not determine; whoever publishes a figure says why it is missing.
+"""
+
+from typing import NamedTuple
+
+import numpy as np
+from scipy import special  # scipy.stats would take a second to load in every stage
+
+_ALONE = 1 - 1e-9
+"""A row with this leverage or more is fitted exactly, whatever its outcome."""
+
+_NEWTON_STEPS = 30
+"""Where the likelihood has a maximum, Newton's method is there within some ten steps; where it has none, each step adds about 1 to a
+coefficient for ever, and the probabilities reach 0 or 1 to the last bit only after more than these."""
+
+
+class Linear(NamedTuple):
+    """A least-squares fit, and what errors of any kind are made from."""
+
+    estimates: np.ndarray
+    """[k] coefficients; NaN where a column is collinear with others, so that the data leave its coefficient open."""
+    influence: np.ndarray
+    """[k, n] how much each coefficient moves with each outcome: the pseudo-inverse of the design."""
+    residuals: np.ndarray
+    """[n]"""
+    leverages: np.ndarray
+    """[n] how much each fitted value moves with its own outcome, from 0 to 1."""
+    degrees: int
+    """Degrees of freedom: rows less the rank of the design."""
+
+
+def ols(design: np.ndarray, outcome: np.ndarray) -> Linear:
+    """Least squares of an outcome, [n], on a design, [n, k]; of an outcome of 0 and 1 this is the linear probability model."""
+    left, scales, right = _decomposed(design)
+    influence = (right.T / scales) @ left.T
+    estimates = influence @ outcome
+    return Linear(
+        estimates=np.where(_determined(right), estimates, np.nan),
+        influence=influence,
+        residuals=outcome - design @ estimates,
+        leverages=np.square(left).sum(axis=1),
+        degrees=len(design) - len(scales),
+    )
+
+
+def determined(design: np.ndarray) -> np.ndarray:
+    """Which coefficients the rows of a design, [n, k], determine, [k] booleans; the others belong to columns that are collinear."""
+    return _determined(_decomposed(design)[2])
+
+
+def _decomposed(design: np.ndarray) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
+    """Singular value decomposition without what is 0 but for rounding: [n, rank], [rank], [rank, k]."""
+    left, scales, right = np.linalg.svd(design, full_matrices=False)
+    kept = scales > scales.max(initial=0.0) * max(design.shape) * np.finfo(float).eps
+    return left[:, kept], scales[kept], right[kept]
+
+
+def _determined(right: np.ndarray) -> np.ndarray:
+    """A coefficient is determined if it lies in the row space whole, given an orthonormal basis of it, [rank, k]."""
+    return np.asarray(np.square(right).sum(axis=0) > _ALONE)
+
+
+def hc3(fit: Linear) -> np.ndarray:
+    """Standard errors, [k], that hold where the variance differs between rows: HC3 (MacKinnon and White 1985).
+
+    Each residual is divided by 1 - leverage, which makes it that of a fit without its row. A row that is fitted exactly has no such
+    residual: the errors of the coefficients that it decides are NaN, and the others do not depend on it.
+    """
+    alone = fit.leverages >= _ALONE
+    left_out = np.where(alone, 0.0, fit.residuals) / np.where(alone, 1.0, 1 - fit.leverages)
+    errors = np.sqrt(np.square(fit.influence) @ np.square(left_out))
+    size = np.linalg.norm(fit.influence, axis=1, keepdims=True)
+    decided = (np.abs(fit.influence[:, alone]) > 1e-8 * size).any(axis=1)
+    return np.where(decided | np.isnan(fit.estimates), np.nan, errors)
+
+
+class Logit(NamedTuple):
+    """A logistic fit, and what errors of any kind are made from."""
+
+    estimates: np.ndarray
+    """[k] coefficients, in log odds."""
+    inverse_information: np.ndarray
+    """[k, k]"""
+    residuals: np.ndarray
+    """[n] outcome less fitted probability."""
+
+
+def logit(design: np.ndarray, outcome: np.ndarray) -> Logit | None:
+    """Logistic regression of an outcome of 0 and 1, [n], on a design, [n, k], by maximum likelihood with Newton's method.
+
+    Returns
+    -------
+    None where no finite coefficients are best: columns are collinear, or together tell the outcome perfectly for some rows, which is
+    known as separation (Albert and Anderson 1984).
+    """
+    estimates = np.zeros(design.shape[1])
+    for _ in range(_NEWTON_STEPS):
+        probabilities = special.expit(design @ estimates)
+        information = _information(design, probabilities)
+        try:
+            step = np.linalg.solve(information, design.T @ (outcome - probabilities))
+        except np.linalg.LinAlgError:
+            return None
+        # A whole step can lead beyond the maximum, and further with each one.
+        while _log_likelihood(design, outcome, estimates + step) < _log_likelihood(design, outcome, estimates) - 1e-9:
+            step /= 2
+        estimates = estimates + step
+        if np.abs(step).max(initial=0.0) < 1e-8:
+            probabilities = special.expit(design @ estimates)
+            return Logit(estimates, np.linalg.inv(_information(design, probabilities)), outcome - probabilities)
+    return None
+
+
+def without_separating(design: np.ndarray, outcome: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
+    """Take out of a logistic regression the indicators that tell an outcome perfectly, together with their rows.
+
+    The likelihood is the higher the further the coefficient of such an indicator goes, and in the limit the other coefficients are those
+    of a fit without it and without the rows that have it (Albert and Anderson 1984).
+
+    Parameters
+    ----------
+    design
+        [n, k]: the intercept, then indicators of 0 and 1.
+    outcome
+        [n] of 0 and 1.
+
+    Returns
+    -------
+    Rows, [n], and columns, [k], that are left, as booleans. Without some rows another indicator can come to tell the outcome of the
+    others perfectly, or to be 0 throughout: it is taken out as well.
+    """
+    rows, columns = np.ones(len(design), dtype=bool), np.ones(design.shape[1], dtype=bool)
+    settled = False
+    while not settled:
+        settled = True
+        for column in np.flatnonzero(columns)[1:]:
+            members = rows & (design[:, column] == 1)
+            if len(np.unique(outcome[members])) < 2:
+                rows, columns[column], settled = rows & ~members, False, False
+    return rows, columns
+
+
+def _information(design: np.ndarray, probabilities: np.ndarray) -> np.ndarray:
+    return np.asarray((design * (probabilities * (1 - probabilities))[:, None]).T @ design)
+
+
+def _log_likelihood(design: np.ndarray, outcome: np.ndarray, estimates: np.ndarray) -> float:
+    signed = np.where(outcome > 0, 1.0, -1.0)
+    return float(special.log_expit(signed * (design @ estimates)).sum())
+
+
+def sandwich(fit: Logit, design: np.ndarray) -> np.ndarray:
+    """Covariance of the coefficients, [k, k], that holds where the model is not quite true (White 1982); HC0 elsewhere."""
+    scores = design * fit.residuals[:, None]
+    return np.asarray(fit.inverse_information @ (scores.T @ scores) @ fit.inverse_information)
+
+
+class Effect(NamedTuple):
+    """An estimate with its standard error."""
+
+    estimate: float
+    error: float
+
+
+def average_effect(fit: Logit, covariance: np.ndarray, design: np.ndarray, column: int, alternatives: list[int]) -> Effect:
+    """Average marginal effect of an indicator: how much the probability changes from 0 to 1, averaged over the rows.
+
+    The error is that of the delta method, the rows being given (Wooldridge 2010, Econometric Analysis, section 15.6).
+
+    Parameters
+    ----------
+    covariance
+        [k, k] of the coefficients.
+    design
+        [n, k] of the fit.
+    column
+        The indicator.
+    alternatives
+        Columns of which at most one can be 1, the indicator's own among them: all are 0 before the change, and all others after it.
+    """
+    without = design.copy()
+    without[:, alternatives] = 0.0
+    with_it = without.copy()
+    with_it[:, column] = 1.0
+    before, after = special.expit(without @ fit.estimates), special.expit(with_it @ fit.estimates)
+    gradient = ((after * (1 - after))[:, None] * with_it - (before * (1 - before))[:, None] * without).mean(axis=0)
+    return Effect(float((after - before).mean()), float(np.sqrt(gradient @ covariance @ gradient)))
+
+
+class Wald(NamedTuple):
+    """Both ends of an estimate's interval, and the two-sided p of there being no effect."""
+
+    low: float
+    high: float
+    p: float
+
+
+def wald(effect: Effect, level: float, degrees: int | None = None) -> Wald:
+    """Interval and p of an estimate, by the t distribution with these degrees of freedom, or by the normal where there are none given."""
+    ratio = abs(effect.estimate / effect.error)
+    if degrees is None:
+        half, p = special.ndtri((1 + level) / 2), 2 * special.ndtr(-ratio)
+    else:
+        half, p = special.stdtrit(degrees, (1 + level) / 2), 2 * special.stdtr(degrees, -ratio)
+    return Wald(float(effect.estimate - half * effect.error), float(effect.estimate + half * effect.error), float(p))
+
+
+def holm(p: np.ndarray) -> np.ndarray:
+    """Values of p, [m], adjusted so that the chance of any false finding among them stays below the level chosen (Holm 1979).
+
+    NaN stays NaN and counts for no test.
+    """
+    adjusted = np.full(len(p), np.nan)
+    tested = np.flatnonzero(~np.isnan(p))
+    order = tested[np.argsort(p[tested], kind="stable")]
+    raised = np.maximum.accumulate(p[order] * np.arange(len(order), 0, -1))
+    adjusted[order] = np.minimum(1.0, raised)
+    return adjusted

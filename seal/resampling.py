@@ -1,0 +1,114 @@
+"""Figures with intervals: every statistic of a table from the same resamples of its opening prompts. Pure functions of arrays."""
+
+from collections.abc import Callable, Iterator, Mapping
+from typing import Any, NamedTuple
+
+import numpy as np
+
+from seal.agreement import with_interval
+from seal.label_agreement import LEAST_DEFINED
+from seal.uncertainty import ClusterBootstrap, percentile_interval
+
+
+class Statistic(NamedTuple):
+    """A figure that is a function of totals over the pairs, so that all resamples of a table's figures can be had at once."""
+
+    parts: np.ndarray
+    """[pairs, m] what each pair adds to the totals."""
+    of: Callable[[np.ndarray], np.ndarray]
+    """From totals, [..., m], to the figure, [...], NaN where it is undefined."""
+    missing: str
+    """Why it has no value, where it has none."""
+
+
+def mean(values: np.ndarray, members: np.ndarray | None = None, missing: str = "") -> Statistic:
+    """The mean of values, [pairs] or [pairs, texts], over those that are members: all, if not told."""
+    counted = np.ones(values.shape, dtype=bool) if members is None else members
+    kept = np.where(counted, values, 0.0)
+    parts = np.stack([_by_pair(kept), _by_pair(counted)], axis=1)
+    return Statistic(parts, lambda totals: _ratio(totals[..., 0], totals[..., 1]), missing)
+
+
+def correlation(first: np.ndarray, second: np.ndarray, missing: str) -> Statistic:
+    """Pearson's correlation of two values, [pairs, texts], over all texts; undefined where one of them does not vary."""
+    # From their means, so that sums of squares lose no digits; the correlation is the same.
+    x, y = first - first.mean(), second - second.mean()
+    parts = np.stack([_by_pair(part) for part in (np.ones_like(x), x, y, x * x, y * y, x * y)], axis=1)
+    least = 1e-12 * np.array([np.square(x).mean(), np.square(y).mean()])
+
+    def of(totals: np.ndarray) -> np.ndarray:
+        n, x, y, xx, yy, xy = (totals[..., place] for place in range(6))
+        x_variance, y_variance = xx / n - (x / n) ** 2, yy / n - (y / n) ** 2
+        varies = (x_variance > least[0]) & (y_variance > least[1])
+        spreads = np.sqrt(np.where(varies, x_variance * y_variance, 0.0))
+        return np.asarray(np.clip(_ratio(np.where(varies, xy / n - x * y / n**2, np.nan), spreads), -1.0, 1.0))
+
+    return Statistic(parts, of, missing)
+
+
+def resolved(figures: Mapping[str, Any], draw: ClusterBootstrap, level: float) -> dict[str, Any]:
+    """Replace every statistic in nested figures by its value and the ends of its interval, `_low` and `_high`.
+
+    A value that is undefined is null with its `_reason`. A resample can leave a statistic undefined: the interval is that of the others,
+    `_undefined_resamples` says how many were left out, and it is null where they are more than 1 - `LEAST_DEFINED`. The ends are null
+    also where all pairs share one opening prompt.
+    """
+    statistics = list(_statistics(figures))
+    parts = np.concatenate([statistic.parts for statistic in statistics], axis=1)
+    by_cluster = np.stack([np.bincount(draw.codes, weights=part, minlength=draw.clusters) for part in parts.T], axis=1)
+    resampled = draw.totals(by_cluster) if draw.clusters > 1 else by_cluster[:0]
+    ends = np.cumsum([statistic.parts.shape[1] for statistic in statistics])[:-1]
+    estimates = (
+        (float(statistic.of(observed)), statistic.of(drawn))
+        for statistic, observed, drawn in zip(
+            statistics, np.split(by_cluster.sum(axis=0), ends), np.split(resampled, ends, axis=1), strict=True
+        )
+    )
+    return _filled(figures, estimates, level)
+
+
+def undefined(name: str, reason: str) -> dict[str, Any]:
+    """A figure that cannot be had: null, and so are the ends of its interval, with the reason beside them."""
+    return {name: None, **with_interval(name, None, None), f"{name}_reason": reason}
+
+
+def _statistics(figures: Mapping[str, Any]) -> Iterator[Statistic]:
+    for content in figures.values():
+        if isinstance(content, Statistic):
+            yield content
+        elif isinstance(content, Mapping):
+            yield from _statistics(content)
+
+
+def _filled(figures: Mapping[str, Any], estimates: Iterator[tuple[float, np.ndarray]], level: float) -> dict[str, Any]:
+    """The figures with each statistic replaced by the next of the estimates, which come in the same order."""
+    filled: dict[str, Any] = {}
+    for name, content in figures.items():
+        if isinstance(content, Statistic):
+            filled |= _figure(name, content.missing, *next(estimates), level)
+        elif isinstance(content, Mapping):
+            filled[name] = _filled(content, estimates, level)
+        else:
+            filled[name] = content
+    return filled
+
+
+def _figure(name: str, missing: str, value: float, resampled: np.ndarray, level: float) -> dict[str, Any]:
+    if np.isnan(value):
+        return undefined(name, missing)
+    defined = resampled[~np.isnan(resampled)]
+    lacking = len(resampled) - len(defined)
+    enough = len(defined) > 0 and len(defined) >= LEAST_DEFINED * len(resampled)
+    interval = percentile_interval(defined, level) if enough else None
+    return {**with_interval(name, value, interval), **({f"{name}_undefined_resamples": lacking} if lacking else {})}
+
+
+def _by_pair(values: np.ndarray) -> np.ndarray:
+    return np.asarray(values.reshape(len(values), -1).sum(axis=1), dtype=float)
+
+
+def _ratio(part: np.ndarray, whole: np.ndarray) -> np.ndarray:
+    """NaN where the whole is 0."""
+    ratio = np.full(np.shape(part), np.nan)
+    np.divide(part, whole, out=ratio, where=np.not_equal(whole, 0))
+    return ratio

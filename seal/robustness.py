@@ -1,0 +1,463 @@
+"""Alignment robustness: what rewording both texts of a pair does to rewards, to labels and to agreement with the human choice.
+
+SEAL (arXiv 2408.10270), section 3.5; the intervals, the noise floor and the pairs at risk are added here. Pure functions of tables.
+A table of rewrites has one row for each pair, in the columns of `seal.rewrites`. Agreement is taken from the rewards, and a tie is none.
+"""
+
+from collections.abc import Callable, Mapping
+from typing import Any, NamedTuple
+
+import numpy as np
+import pandas as pd
+
+from seal import rewrites, robustness_scores
+from seal.agreement import Bootstrap, with_interval
+from seal.flips import OUTCOME_COLUMNS, Flips, flip_rate, flips_of, nested, outcomes_by_level
+from seal.pairs import PREFERENCES
+from seal.resampling import correlation, mean, resolved, undefined
+from seal.rewrites import AFTER, BEFORE, ROLES, score_column, similarity_column
+from seal.robustness_scores import MIN_EVENTS
+from seal.uncertainty import ClusterBootstrap, exact_mcnemar, wilson
+
+MOST_BANDS, LEAST_IN_BAND = 5, 10
+QUANTILES = (5, 25, 50, 75, 95)
+
+TABLES = ("rewritten", "trivial", "second", "between_rewrites")
+
+FLIP_COLUMNS = ("table", "subset", "role", *OUTCOME_COLUMNS)
+SCORE_COLUMNS = ("table", "subset", "role", "population", "way", *robustness_scores.COLUMNS)
+DOSE_COLUMNS = (
+    *("table", "subset", "role", "band", "similarity_low", "similarity_high", "texts", "undefined_resamples"),
+    *(f"{name}{end}" for name in ("mean", "mean_absolute") for end in ("", "_low", "_high")),
+    *("standard_deviation", *(f"quantile_{percent:02d}" for percent in QUANTILES)),
+)
+
+Row = dict[str, Any]
+
+
+class Measures(NamedTuple):
+    """What rewriting did to some pairs: what is one figure for a role, and the rows of the tables that are longer than that."""
+
+    figures: dict[str, Any]
+    flips: list[Row]
+    """What became of the pairs at each level of each flip, by role."""
+    scores: list[Row]
+    """Robustness scores, by role, population and way."""
+    doses: list[Row]
+    """How the rewards changed in each band of similarity, by role."""
+
+
+class Report(NamedTuple):
+    """What rewriting did, in all tables and subsets."""
+
+    figures: dict[str, Any]
+    flips: pd.DataFrame
+    """In `FLIP_COLUMNS`."""
+    scores: pd.DataFrame
+    """In `SCORE_COLUMNS`. A fit without scores has no rows; its reason stands in the figures."""
+    doses: pd.DataFrame
+    """In `DOSE_COLUMNS`. A table has no rows where its texts cannot be told apart by similarity; the reason stands in the figures."""
+
+
+# --- the columns of a table of rewrites ---
+
+
+def rewards(table: pd.DataFrame, version: str, role: str) -> np.ndarray:
+    """[pairs, 2] a role's rewards of the chosen and the rejected text, `original` or `rewritten`."""
+    return np.asarray(table[[score_column(version, side, role) for side in PREFERENCES]], dtype=float)
+
+
+def similarities(table: pd.DataFrame) -> np.ndarray:
+    """[pairs, 2] similarity of the original to the rewritten text, chosen and rejected; NaN where nobody measured it."""
+    return table[[similarity_column(side) for side in PREFERENCES]].to_numpy(dtype=float)
+
+
+def similar(table: pd.DataFrame, least: float) -> np.ndarray:
+    """[pairs] whether both texts are as similar to their originals as that."""
+    return np.asarray((similarities(table) >= least).all(axis=1))
+
+
+def between_rewrites(first: pd.DataFrame, second: pd.DataFrame) -> pd.DataFrame:
+    """A table from one rewrite to another of the same pairs: `original` is the first's `rewritten`, for the row_ids that both have.
+
+    Its similarities are NaN, as nobody measured how close the two rewrites are to each other.
+    """
+    one, other = shared(first, second)
+    after = [column for column in rewrites.COLUMNS if column.startswith(f"{AFTER}_")]
+    before = [f"{BEFORE}_{column.removeprefix(f'{AFTER}_')}" for column in after]
+    unmeasured = pd.DataFrame(np.nan, index=one.index, columns=[similarity_column(side) for side in PREFERENCES])
+    return pd.concat([one[["row_id"]], one[after].set_axis(before, axis=1), other[after], unmeasured], axis=1)
+
+
+def shared(first: pd.DataFrame, second: pd.DataFrame) -> tuple[pd.DataFrame, pd.DataFrame]:
+    """The rows of two tables whose row_id stands in both, in the order of the first."""
+    places = pd.Index(second["row_id"]).get_indexer(pd.Index(first["row_id"]))
+    return first[places >= 0].reset_index(drop=True), second.iloc[places[places >= 0]].reset_index(drop=True)
+
+
+# --- the report on all tables ---
+
+
+def report(
+    rewritten: pd.DataFrame,
+    noise: Mapping[str, pd.DataFrame],
+    openings: "pd.Series[str]",
+    min_similarity: float,
+    bootstrap: Bootstrap,
+    min_events: int = MIN_EVENTS,
+) -> Report:
+    """Alignment robustness of a table of rewrites, beside that of changes that mean nothing.
+
+    Parameters
+    ----------
+    rewritten
+        The rewrites that are asked about.
+    noise
+        Tables of the same columns, either or both of `trivial`, where `rewritten` is the original after a change that means nothing, and
+        `second`, the same originals reworded anew.
+    openings
+        Opening prompt by row_id.
+    min_similarity
+        The figures under `similar` are those of pairs of which both texts are as similar to their originals as that.
+    bootstrap, min_events
+        How intervals are made, and `MIN_EVENTS`.
+
+    Returns
+    -------
+    The measures of each table (`measure`), for all pairs and for similar ones, and `beyond_noise` (`beyond`). Null where a table is
+    missing. `between_rewrites` goes from `rewritten` to `second`; its similar pairs are those that are similar to the originals in both.
+    """
+    tables = {"rewritten": rewritten, **noise}
+    masks = {name: similar(table, min_similarity) for name, table in tables.items()}
+    if "second" in tables:
+        tables["between_rewrites"] = between_rewrites(rewritten, tables["second"])
+        both = set(rewritten["row_id"][masks["rewritten"]]) & set(tables["second"]["row_id"][masks["second"]])
+        masks["between_rewrites"] = tables["between_rewrites"]["row_id"].isin(both).to_numpy()
+
+    measured = {}
+    for name in TABLES:
+        if name in tables:
+            prompts = tables[name]["row_id"].map(openings).to_numpy(dtype=object)
+            measured[name] = by_similarity(tables[name], masks[name], prompts, bootstrap, min_events)
+
+    def figures(name: str) -> dict[str, Any] | None:
+        return {subset: found.figures for subset, found in measured[name].items()} if name in measured else None
+
+    def long(rows_of: Callable[[Measures], list[Row]], columns: tuple[str, ...]) -> pd.DataFrame:
+        rows = [
+            {"table": name, "subset": subset, **row}
+            for name, subsets in measured.items()
+            for subset, found in subsets.items()
+            for row in rows_of(found)
+        ]
+        return pd.DataFrame(rows, columns=list(columns))
+
+    def compared(name: str, source: str) -> dict[str, Any] | None:
+        if name not in tables:
+            return None
+        one, other = shared(rewritten, tables[name])
+        ids = set(rewritten["row_id"][masks["rewritten"]]) & set(tables[name]["row_id"][masks[name]])
+        close = one["row_id"].isin(ids).to_numpy()
+        prompts = one["row_id"].map(openings).to_numpy(dtype=object)
+        return {
+            "original_rewards_differ": original_rewards_differ(rewritten, tables[source]),
+            "all": beyond(one, other, prompts, bootstrap),
+            "similar": beyond(one[close], other[close], prompts[close], bootstrap),
+        }
+
+    return Report(
+        {
+            "min_similarity": min_similarity,
+            "rewritten": figures("rewritten"),
+            "noise_floor": {name: figures(name) for name in TABLES[1:]},
+            "beyond_noise": {"between_rewrites": compared("between_rewrites", "second"), "trivial": compared("trivial", "trivial")},
+        },
+        long(lambda found: found.flips, FLIP_COLUMNS),
+        long(lambda found: found.scores, SCORE_COLUMNS),
+        long(lambda found: found.doses, DOSE_COLUMNS),
+    )
+
+
+def original_rewards_differ(first: pd.DataFrame, second: pd.DataFrame) -> dict[str, int]:
+    """By role, of how many shared pairs the original texts have other rewards in the second table: the figures compare two models then."""
+    one, other = shared(first, second)
+    return {role: int((rewards(one, BEFORE, role) != rewards(other, BEFORE, role)).any(axis=1).sum()) for role in ROLES}
+
+
+def by_similarity(
+    table: pd.DataFrame, close: np.ndarray, openings: np.ndarray, bootstrap: Bootstrap, min_events: int = MIN_EVENTS
+) -> dict[str, Measures]:
+    """The measures of all pairs of a table and of those that are close, [pairs] booleans, in units of the same spread of rewards."""
+    spreads = {role: spread(rewards(table, BEFORE, role)) for role in ROLES}
+    return {
+        "all": measure(table, openings, spreads, bootstrap, min_events),
+        "similar": measure(table[close], openings[close], spreads, bootstrap, min_events),
+    }
+
+
+def spread(values: np.ndarray) -> float:
+    """Standard deviation of rewards, 0 where they are all the same."""
+    return float(values.std()) if values.size and np.ptp(values) > 0 else 0.0
+
+
+# --- the figures of one table ---
+
+
+def measure(
+    table: pd.DataFrame, openings: np.ndarray, spreads: Mapping[str, float], bootstrap: Bootstrap, min_events: int = MIN_EVENTS
+) -> Measures:
+    """What rewriting did to these pairs.
+
+    Parameters
+    ----------
+    table
+        Rewrites.
+    openings
+        [pairs] opening prompt of each pair.
+    spreads
+        By role the unit of its reward change, usually the standard deviation of its original rewards.
+    bootstrap, min_events
+        How intervals are made, and `MIN_EVENTS`.
+
+    Returns
+    -------
+    How often each label flips, and for each role: agreement before and after, correlation of the rewards and their change, what became
+    of the pairs on which a label flipped, and the robustness score of each flip. Intervals by bootstrap over opening prompts; those under
+    `independent_pairs`, and those of flips and of robustness scores, take every pair for independent.
+    """
+    pairs = len(table)
+    if pairs == 0:
+        return Measures({"pairs": 0}, [], [], [])
+    draw = ClusterBootstrap(openings, bootstrap.resamples, bootstrap.seed)
+    flips = flips_of(table)
+    roles = {role: _role(table, role, flips, spreads[role], bootstrap.level, min_events) for role in ROLES}
+    figures = {
+        "pairs": pairs,
+        "opening_prompts": draw.clusters,
+        "equal_texts": sum(int((table[f"{BEFORE}_{side}_text"] == table[f"{AFTER}_{side}_text"]).sum()) for side in PREFERENCES),
+        "flip_rates": nested({key: flip_rate(flip, bootstrap.level) for key, flip in flips.items()}),
+        **{role: found.figures for role, found in roles.items()},
+    }
+    bands = {role: found.bands for role, found in roles.items()}
+    found = resolved({"figures": figures, "bands": bands}, draw, bootstrap.level)
+    return Measures(
+        found["figures"],
+        [{"role": role, **row} for role in ROLES for row in roles[role].flips],
+        [{"role": role, **row} for role in ROLES for row in roles[role].scores],
+        [{"role": role, **_dose_row(band, content)} for role in ROLES for band, content in found["bands"][role].items()],
+    )
+
+
+class _Role(NamedTuple):
+    """The measures of one role; statistics, in figures and bands, are yet to be resolved."""
+
+    figures: dict[str, Any]
+    bands: dict[int, dict[str, Any]]
+    flips: list[Row]
+    scores: list[Row]
+
+
+def _role(table: pd.DataFrame, role: str, flips: Flips, unit: float, level: float, min_events: int) -> _Role:
+    original, rewritten = rewards(table, BEFORE, role), rewards(table, AFTER, role)
+    before, after = original[:, 0] > original[:, 1], rewritten[:, 0] > rewritten[:, 1]
+    change = (rewritten - original) / unit if unit else None
+    close = similarities(table)
+    populations = {"all_pairs": np.ones(len(table), dtype=bool), "at_risk": before}
+    fits = {name: robustness_scores.fits(flips, before & ~after, members, level, min_events) for name, members in populations.items()}
+    figures = {
+        **_agreement(before, after, level),
+        "original_ties": int((original[:, 0] == original[:, 1]).sum()),
+        "rewritten_ties": int((rewritten[:, 0] == rewritten[:, 1]).sum()),
+        "equal_rewards": int((original == rewritten).sum()),
+        "correlation": _correlations(original, rewritten),
+        "reward_change": {"spread": unit, **_reward_change(change, close)},
+        "robustness_scores": {
+            population: {way: robustness_scores.summary(fit, level) for way, fit in ways.items()} for population, ways in fits.items()
+        },
+    }
+    scores = [
+        {"population": population, "way": way, **row}
+        for population, ways in fits.items()
+        for way, fit in ways.items()
+        for row in fit.scores or []
+    ]
+    bands = {} if change is None else _bands(change, close)
+    return _Role(figures, bands, outcomes_by_level(flips, before, after, level), scores)
+
+
+def _agreement(before: np.ndarray, after: np.ndarray, level: float) -> dict[str, Any]:
+    pairs = len(before)
+    outcomes = {"became_misaligned": before & ~after, "became_aligned": ~before & after, "unchanged": before == after}
+    counts = {name: int(members.sum()) for name, members in outcomes.items()}
+    test = exact_mcnemar(counts["became_misaligned"], counts["became_aligned"])
+    return {
+        "original_agreement": mean(before),
+        "rewritten_agreement": mean(after),
+        "agreement_change": mean(after.astype(float) - before),
+        **{
+            name: {
+                "pairs": counts[name],
+                "share": mean(members),
+                "independent_pairs": with_interval("share", None, wilson(counts[name], pairs, level)),
+            }
+            for name, members in outcomes.items()
+        },
+        "independent_pairs": {
+            **with_interval("original_agreement", None, wilson(int(before.sum()), pairs, level)),
+            **with_interval("rewritten_agreement", None, wilson(int(after.sum()), pairs, level)),
+            "mcnemar_p": test.p,
+            "mcnemar_log10_p": test.log10_p,
+        },
+    }
+
+
+def _correlations(original: np.ndarray, rewritten: np.ndarray) -> dict[str, Any]:
+    sides = {"all_texts": slice(0, 2), "chosen": slice(0, 1), "rejected": slice(1, 2)}
+    return {
+        name: {"texts": original[:, side].size, **_pearson(original[:, side], rewritten[:, side], "original reward", "rewritten reward")}
+        for name, side in sides.items()
+    }
+
+
+def _pearson(first: np.ndarray, second: np.ndarray, first_name: str, second_name: str, name: str = "pearson") -> dict[str, Any]:
+    """A correlation under its name, or null with the reason."""
+    if len(first) < 3:
+        return undefined(name, f"{len(first)} pair(s); a correlation needs 3")
+    for values, what in ((first, first_name), (second, second_name)):
+        if np.ptp(values) == 0:
+            return undefined(name, f"the {what} is the same for all {values.size} texts")
+    return {name: correlation(first, second, "")}
+
+
+def _reward_change(change: np.ndarray | None, close: np.ndarray) -> dict[str, Any]:
+    """The change of rewards, [pairs, 2], in units of the role's spread: of all texts, and how it goes with their similarity."""
+    if change is None:
+        return {"reason": "the original reward is the same for all texts, so there is no unit to measure its change in"}
+    return {"all_texts": _change(change, np.ones(change.shape, dtype=bool)), "by_similarity": _dose(change, close)}
+
+
+def _change(change: np.ndarray, members: np.ndarray) -> dict[str, Any]:
+    """How the changes, [pairs, 2], are distributed over the member texts."""
+    values = change[members]
+    return {
+        "texts": len(values),
+        "mean": mean(change, members),
+        "mean_absolute": mean(np.abs(change), members),
+        "standard_deviation": float(values.std()),
+        **{f"quantile_{percent:02d}": float(np.quantile(values, percent / 100)) for percent in QUANTILES},
+    }
+
+
+def _dose(change: np.ndarray, close: np.ndarray) -> dict[str, Any]:
+    """Dose and response: how the change goes with the similarity of a text to its original, [pairs, 2], and the number of bands of it.
+
+    Spearman's correlation is that of dissimilarity and size of the change; its resamples keep the ranks that the texts have in the table.
+    """
+    reason = _no_dose(close)
+    if reason:
+        return {**undefined("spearman", reason), "bands": None, "bands_reason": reason}
+    correlated = _pearson(ranks(-close), ranks(np.abs(change)), "similarity", "size of the change", "spearman")
+    bands = len(_bands(change, close))
+    if bands == 0:
+        return {**correlated, "bands": None, "bands_reason": f"{close.size} texts; a band needs {LEAST_IN_BAND}"}
+    return {**correlated, "bands": bands}
+
+
+def _no_dose(close: np.ndarray) -> str:
+    """Why these similarities say nothing of dose and response; nothing where they do."""
+    if np.isnan(close).all():
+        return "nobody measured how similar these texts are"
+    if np.ptp(close) == 0:
+        return f"the similarity is the same for all {close.size} texts"
+    return ""
+
+
+def _bands(change: np.ndarray, close: np.ndarray) -> dict[int, dict[str, Any]]:
+    """By number of the band, from 1 for the least similar texts: its edges and the change, [pairs, 2], of its texts."""
+    if _no_dose(close):
+        return {}
+    edges = band_edges(close.ravel())
+    places = np.searchsorted(edges[1:-1], close, side="right")
+    return {
+        place + 1: {"similarity_low": low, "similarity_high": high, **_change(change, places == place)}
+        for place, (low, high) in enumerate(zip(edges[:-1].tolist(), edges[1:].tolist(), strict=True))
+    }
+
+
+def _dose_row(band: int, content: Mapping[str, Any]) -> Row:
+    # Both means lack the same resamples: those without a text of the band.
+    names = {"mean_undefined_resamples", "mean_absolute_undefined_resamples"}
+    figures = {name: value for name, value in content.items() if name not in names}
+    return {"band": band, **figures, "undefined_resamples": content.get("mean_undefined_resamples", 0)}
+
+
+def band_edges(values: np.ndarray) -> np.ndarray:
+    """Edges of bands of similarity, [bands + 1], at quantiles of the texts' similarities, [texts]; none for too few texts.
+
+    A band holds what lies at its lower edge or above, and below its upper edge, but the last holds its upper edge, too. There are at
+    most `MOST_BANDS`, fewer where a band would have fewer than `LEAST_IN_BAND` texts, as where many are as similar as each other.
+    """
+    bands = min(MOST_BANDS, len(values) // LEAST_IN_BAND)
+    if bands == 0:
+        return np.empty(0)
+    edges = [values.min()]
+    for cut in np.quantile(values, np.linspace(0, 1, bands + 1)[1:-1]):
+        if min(np.sum((values >= edges[-1]) & (values < cut)), np.sum(values >= cut)) >= LEAST_IN_BAND:
+            edges.append(cut)
+    return np.array([*edges, values.max()])
+
+
+def ranks(values: np.ndarray) -> np.ndarray:
+    """Rank of each value among all, of any shape, from 1; equal values share the mean of their ranks."""
+    _, places, counts = np.unique(values, return_inverse=True, return_counts=True)
+    return np.asarray((np.cumsum(counts) - (counts - 1) / 2)[places.reshape(values.shape)])
+
+
+# --- against noise ---
+
+
+def beyond(first: pd.DataFrame, noise: pd.DataFrame, openings: np.ndarray, bootstrap: Bootstrap) -> dict[str, Any]:
+    """How much more rewriting does to these pairs than noise does, as differences of shares on the same pairs.
+
+    Parameters
+    ----------
+    first, noise
+        Rewrites, and changes that mean nothing, of the same row_ids in the same order.
+    openings
+        [pairs] opening prompt of each pair.
+    bootstrap
+        How intervals are made.
+
+    Returns
+    -------
+    By role the differences of the shares that became misaligned and aligned, and of the change of agreement; by feature and side that of
+    the flip rate, over the pairs that have the label in all four places. Positive where rewriting does more. Two rewrites bring the chance
+    of both with them, the original only its own: against `between_rewrites`, a figure well below 0 is no sign of a mistake.
+    """
+    if len(first) == 0:
+        return {"pairs": 0}
+    draw = ClusterBootstrap(openings, bootstrap.resamples, bootstrap.seed)
+    flips, noise_flips = flips_of(first), flips_of(noise)
+    figures: dict[str, Any] = {"pairs": len(first), "opening_prompts": draw.clusters}
+    for role in ROLES:
+        (misaligned, aligned), (noise_misaligned, noise_aligned) = _became(first, role), _became(noise, role)
+        figures[role] = {
+            "became_misaligned": mean(misaligned - noise_misaligned),
+            "became_aligned": mean(aligned - noise_aligned),
+            "agreement_change": mean((aligned - misaligned) - (noise_aligned - noise_misaligned)),
+        }
+    figures["flip_rates"] = nested({key: _more_flips(flips[key], noise_flips[key]) for key in flips})
+    return resolved(figures, draw, bootstrap.level)
+
+
+def _became(table: pd.DataFrame, role: str) -> tuple[np.ndarray, np.ndarray]:
+    """[pairs] 1 where a pair became misaligned, and 1 where it became aligned."""
+    original, rewritten = rewards(table, BEFORE, role), rewards(table, AFTER, role)
+    before, after = original[:, 0] > original[:, 1], rewritten[:, 0] > rewritten[:, 1]
+    return (before & ~after).astype(float), (~before & after).astype(float)
+
+
+def _more_flips(flip: np.ndarray, noise: np.ndarray) -> dict[str, Any]:
+    labelled = ~np.isnan(flip) & ~np.isnan(noise)
+    more = (flip != 0).astype(float) - (noise != 0)
+    return {"labelled_pairs": int(labelled.sum()), "flip_rate": mean(more, labelled, "no pair has this label in all places")}

@@ -1,0 +1,114 @@
+"""Measure alignment robustness: how rewards, labels and agreement with the human choice move when both texts of a pair are reworded."""
+
+import command_line
+from command_line import flag
+
+# isort: split
+from dataclasses import dataclass
+from typing import Any, Dict, Optional
+
+import pandas as pd
+
+from seal import agreement, pairs, rewrites, robustness
+from seal.errors import InputError
+from seal.files import read_json, rounded, write_csv, write_json
+
+
+@dataclass(frozen=True)
+class Arguments:
+    pairs: str = flag("table of pairs, as stages/prepare.py writes it")
+    rewrites: str = flag("table of rewrites: texts, similarities, rewards and labels of both versions of each pair (CSV)")
+    metrics: str = flag("where to write the measures (JSON)")
+    flips: str = flag("where to write what became of the pairs at each level of a flip (CSV)")
+    robustness_scores: str = flag("where to write the robustness score of each flip (CSV)")
+    doses: str = flag("where to write how the rewards changed in each band of similarity (CSV)")
+    trivial: str = flag("such a table of the same pairs after a change that means nothing; none if not given", "")
+    second: str = flag("such a table of the same pairs, reworded anew with another seed; none if not given", "")
+    coverage: str = flag("counts that stages/rewrite.py wrote beside its versions (JSON), published as they are; none if not given", "")
+    similarity_check: str = flag(
+        "what stages/similarity.py wrote beside its similarities (JSON), published as it is; none if not given", ""
+    )
+    labels_coverage: str = flag(
+        "counts that the labeler's stage wrote beside its labels (JSON), published as they are; none if not given", ""
+    )
+    min_similarity: float = flag("similarity of both texts to their originals from which a pair counts as similar", 0.9)
+    resamples: int = flag("bootstrap resamples", 2000)
+    level: float = flag("share of intervals that hold the truth", 0.95)
+    seed: int = flag("seed of the bootstrap", 1)
+
+
+def main(arguments: Arguments) -> None:
+    if not -1 <= arguments.min_similarity <= 1:
+        raise InputError(f"min-similarity is {arguments.min_similarity}; expected a cosine similarity from -1 to 1")
+    bootstrap = agreement.bootstrap(arguments.resamples, arguments.seed, arguments.level)
+    table = pairs.read(arguments.pairs)
+    rewritten = read_rewrites(arguments.rewrites, table)
+    noise = {name: read_rewrites(path, table) for name, path in (("trivial", arguments.trivial), ("second", arguments.second)) if path}
+    coverage = read_beside(arguments.coverage)
+    check_counts(arguments.coverage, coverage, len(rewritten))
+    beside = {
+        "rewriting": coverage,
+        "similarity": read_beside(arguments.similarity_check),
+        "labels": read_beside(arguments.labels_coverage),
+    }
+    openings = table.set_index("row_id")["opening_prompt"]
+    report = robustness.report(rewritten, noise, openings, arguments.min_similarity, bootstrap)
+    # As metrics, these tables are compared across commits and machines, whose last digits differ.
+    write_csv(arguments.flips, report.flips.map(rounded))
+    write_csv(arguments.robustness_scores, report.scores.map(rounded))
+    write_csv(arguments.doses, report.doses.map(rounded))
+    write_json(arguments.metrics, {**beside, **report.figures})
+
+
+def read_beside(path: str) -> Optional[Dict[str, Any]]:
+    """Read what another stage wrote beside its table; None where there is none.
+
+    Raises
+    ------
+    InputError
+        If the file does not exist or is no JSON object.
+    """
+    if not path:
+        return None
+    found = read_json(path)
+    if not isinstance(found, dict):
+        raise InputError(f"{path}: found {str(found)[:60]}, expected a JSON object; run the stage that writes it")
+    return found
+
+
+def check_counts(path: str, coverage: Optional[Dict[str, Any]], rows: int) -> None:
+    """Hold the counts beside the versions against the table of rewrites, so that no pair is lost between two stages.
+
+    Raises
+    ------
+    InputError
+        If they differ; counts that do not tell of rewritten pairs are not held against anything.
+    """
+    found = rows if coverage is None else coverage.get("pairs_rewritten", rows)
+    if found != rows:
+        raise InputError(f"{path}: pairs_rewritten is {found}, and the rewrites have {rows}; run the stages that rewrite these pairs again")
+
+
+def read_rewrites(path: str, table: pd.DataFrame) -> pd.DataFrame:
+    """Read rewrites of these pairs, or of some of them.
+
+    Raises
+    ------
+    InputError
+        As `rewrites.read`, or if a row_id is not in the pairs or stands there with another text.
+    """
+    found = rewrites.read(path)
+    known = table.set_index("row_id")
+    strangers = found.loc[~found["row_id"].isin(known.index), "row_id"]
+    if len(strangers):
+        raise InputError(f"{path}: row_id {strangers.iloc[0]} is not in the pairs; rewrite these pairs")
+    for side in pairs.PREFERENCES:
+        column = f"original_{side}_text"
+        others = found.loc[found[column].to_numpy() != known.loc[found["row_id"], f"{side}_text"].to_numpy(), "row_id"]
+        if len(others):
+            raise InputError(f"{path}: row_id {others.iloc[0]}, column {column}: not the text of the pair; rewrite these pairs")
+    return found
+
+
+if __name__ == "__main__":
+    command_line.run(main, Arguments, __doc__)
