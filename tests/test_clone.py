@@ -22,6 +22,11 @@ def run(folder: Path, *command: str, **environment: str) -> str:
     return answer.stdout
 
 
+def running(said: str) -> set[str]:
+    """The stages that `dvc repro` ran, by what it printed."""
+    return {line.split("'")[1] for line in said.splitlines() if line.startswith("Running stage")}
+
+
 @pytest.fixture(scope="module")
 def clone(tmp_path_factory: pytest.TempPathFactory) -> Path:
     """A fresh clone of the last commit, with a cache of its own."""
@@ -59,13 +64,23 @@ def test_pulled_results_need_no_run_and_a_model_swap_runs_only_what_depends_on_i
     params["roles"]["aligned"] = params["roles"]["length"]
     (clone / "params.yaml").write_text(yaml.safe_dump(params, sort_keys=False))
     said = run(clone, "dvc", "repro")
-    ran = {line.split("'")[1] for line in said.splitlines() if line.startswith("Running stage")}
-    assert ran == {"compare@aligned", "resistance@aligned", "regimes", "pairwise@aligned-control", "pairwise@aligned-length", "summary"}
+    expected = {"compare@aligned", "resistance@aligned", "regimes", "pairwise@aligned-control", "pairwise@aligned-length", "summary"}
+    assert running(said) == expected | {"rewrite-compare@aligned", "rewrite-table", "robustness"}
     diff = json.loads(run(clone, "dvc", "metrics", "diff", "--targets", "metrics/summary.json", "--json"))
     changed = (diff.get("diff") or diff)["metrics/summary.json"]["resistance.aligned"]
     after = json.loads((clone / "metrics" / "summary.json").read_text())
     assert (changed["old"], changed["new"]) == (before["resistance"]["aligned"], after["resistance"]["aligned"])
     assert after["resistance"]["aligned"] == pytest.approx(1 - after["agreement_length"], abs=1e-6)
+    run(clone, "git", "checkout", "--quiet", ".")
+
+
+def test_another_sentence_encoder_rewords_scores_and_labels_nothing(clone: Path) -> None:
+    run(clone, "dvc", "pull", "--quiet")
+    params = yaml.safe_load((clone / "params.yaml").read_text())
+    params["similarity"]["encoder"] = {"model": "BAAI/bge-m3", "revision": "main"}
+    (clone / "params.yaml").write_text(yaml.safe_dump(params, sort_keys=False))
+    said = run(clone, "dvc", "repro", "--dry", "--force-downstream")  # as if other similarities came of it, which a dry run cannot know
+    assert running(said) == {"similarity", "rewrite-table", "robustness", "summary"}
     run(clone, "git", "checkout", "--quiet", ".")
 
 

@@ -19,10 +19,13 @@ from typing import Any, NamedTuple
 import pandas as pd
 import pytest
 import yaml
-from batch_server import BatchServer
+from batch_server import BatchServer, Body, canned
 from conftest import ROOT
 from hub_server import Hub
 from ollama_server import OllamaServer
+from rewriting import Scripted, in_other_words
+
+from seal.features import FEATURES
 
 DATA = "Anthropic/hh-rlhf"
 DATA_COMMIT = "09be8c5bbc57cb3887f3a9732ad6aa7ec602a1fa"
@@ -33,9 +36,14 @@ MODELS = {
     "electra": "OpenAssistant/reward-model-electra-large-discriminator",
 }
 ROLES = [*MODELS, "length"]
+ENCODER = "BAAI/bge-m3"
+CONTROL_LABELER, REWRITER = "gemma:7b-instruct-fp16", "mistral:7b-instruct-fp16"
+REWRITE_STAGES = ["rewrite", "rewrite-compare@control", "rewrite-compare@aligned", "rewrite-create-batch", "rewrite-process-batch"]
+REWRITE_STAGES += ["similarity", "rewrite-table", "robustness"]
+LABELS_OF_VERSIONS = {f"last_response_is_{name}" for name in ("helpful", "harmless", "coherent", "eloquent")} | {"last_response_sentiment"}
 
 THINGS = ["bicycle", "tent", "violin", "camera", "kite", "telescope", "canoe", "typewriter", "globe", "compass", "hammock", "lantern"]
-TRAINED = 10  # of the things; the others are in the test split
+TRAINED = 5  # of the things; the others are in the test split
 FOLDERS = {
     "harmless-base": (
         "May I take the {} that stands in the hall without asking?",
@@ -143,14 +151,55 @@ def write_models(folder: Path) -> None:
         (place / "checkpoint-1" / "config.json").write_text("{}")
 
 
+def write_encoder(folder: Path) -> None:
+    """A tiny sentence encoder with random weights in the layout of BAAI/bge-m3: pickled weights alone, the first token's state as the
+    embedding, a last layer that has no folder, and much that is none of the encoder's."""
+    import torch
+    import transformers
+
+    texts = [text for pair in TRAIN_PAIRS for text in pair.values()]
+    words = sorted({word for text in texts for word in re.findall(r"\w+", text)})
+    characters = [chr(code) for code in range(33, 127)]
+    pieces = [(special, 0.0) for special in ("<s>", "<pad>", "</s>", "<unk>")]
+    pieces += [(piece, -8.0) for piece in ("▁", *characters)] + [(f"▁{word}", -4.0) for word in words] + [("<mask>", 0.0)]
+    tokenizer = transformers.XLMRobertaTokenizer(vocab=pieces, model_max_length=8192)
+    sizes: dict[str, Any] = {"num_hidden_layers": 2, "num_attention_heads": 2, "hidden_size": 16, "intermediate_size": 32}
+    sizes |= {"vocab_size": len(tokenizer), "max_position_embeddings": 8194, "type_vocab_size": 1, "initializer_range": 0.3}
+    sizes |= {"bos_token_id": 0, "pad_token_id": 1, "eos_token_id": 2}
+    torch.manual_seed(0)
+    model: Any = transformers.XLMRobertaModel(transformers.XLMRobertaConfig(architectures=["XLMRobertaModel"], **sizes))
+    folder.mkdir(parents=True)
+    tokenizer.save_pretrained(folder)
+    model.config.save_pretrained(folder)
+    torch.save(model.state_dict(), folder / "pytorch_model.bin")
+    layers = [("", "Transformer"), ("1_Pooling", "Pooling"), ("2_Normalize", "Normalize")]
+    contents = {
+        "modules.json": [
+            {"idx": number, "name": str(number), "path": path, "type": f"sentence_transformers.models.{kind}"}
+            for number, (path, kind) in enumerate(layers)
+        ],
+        "sentence_bert_config.json": {"max_seq_length": 8192, "do_lower_case": False},
+        "config_sentence_transformers.json": {"__version__": {"sentence_transformers": "2.2.2"}},
+        "1_Pooling/config.json": {"word_embedding_dimension": 16, "pooling_mode_cls_token": True, "pooling_mode_mean_tokens": False},
+        "onnx/config.json": {},
+    }
+    for name, content in contents.items():
+        (folder / name).parent.mkdir(exist_ok=True)
+        (folder / name).write_text(json.dumps(content))
+    for name in ("colbert_linear.pt", "sparse_linear.pt", "onnx/model.onnx", "imgs/bm25.jpg", "long.jpg", "README.md"):
+        (folder / name).parent.mkdir(exist_ok=True)
+        (folder / name).write_bytes(b"none of the encoder's")
+
+
 @pytest.fixture(scope="module")
 def hub(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Hub]:
     folder = tmp_path_factory.mktemp("hub")
     write_data_set(folder / DATA)
     write_models(folder)
+    write_encoder(folder / ENCODER)
     with Hub() as server:
         server.add("datasets", DATA, DATA_COMMIT, folder / DATA)
-        for name in MODELS.values():
+        for name in (*MODELS.values(), ENCODER):
             server.add("models", name, commit_of(name), folder / name)
         yield server
 
@@ -186,7 +235,7 @@ class Machine(NamedTuple):
             env=self.environment | environment,
             capture_output=True,
             text=True,
-            timeout=300,
+            timeout=600,
             check=False,
         )
 
@@ -246,34 +295,47 @@ class Run(NamedTuple):
     connections: set[str]
     openai: BatchServer
     ollama: OllamaServer
+    labels_asked: list[Body]
+    """What the labeler was asked, in the order of its answers."""
+    rewriter: Scripted
 
 
 @pytest.fixture(scope="module")
 def audit(hub: Hub, tmp_path_factory: pytest.TempPathFactory) -> Iterator[Run]:
     """A copy of what git tracks, the recipe laid over params.yaml, and `dvc repro`."""
-    place = tmp_path_factory.mktemp("audit")
-    control = yaml.safe_load((ROOT / "recipes" / "hh-rlhf.yaml").read_text())["taxonomy-control"]["batch"]["model"]
-    with BatchServer() as openai, OllamaServer(models=(control,)) as ollama:
+    labels_asked: list[Body] = []
+    rewriter = Scripted()
+
+    def label(body: Body) -> tuple[str, str]:
+        labels_asked.append(body)
+        return canned(body)
+
+    def reword_or_label(body: Body) -> tuple[str, str]:
+        return rewriter(body) if body["model"] == REWRITER else canned(body)
+
+    with BatchServer(label) as openai, OllamaServer(reword_or_label, (CONTROL_LABELER, REWRITER)) as ollama:
+        place = tmp_path_factory.mktemp("audit")
         machine = new_machine(place / "home", hub.url)
         machine.environment.update(openai.environment | ollama.environment | {"OLLAMA_API_HOST": ollama.url, "SEAL_POLL": "0.1"})
-        yield run_twice(place, machine, hub, openai, ollama)
+        folder = copy_of_what_git_tracks(place / "seal")
+        hub.requests.clear()
+        first = machine.run("dvc", "repro", folder=folder)
+        first_requests = Counter(hub.requests)
+        hub.requests.clear()
+        second = machine.run("dvc", "repro", folder=folder)
+        connections = set((machine.home / "connections").read_text().splitlines())
+        requests = first_requests, Counter(hub.requests)
+        yield Run(folder, machine, first, second, *requests, connections, openai, ollama, labels_asked, rewriter)
 
 
-def run_twice(place: Path, machine: Machine, hub: Hub, openai: BatchServer, ollama: OllamaServer) -> Run:
-    folder = place / "seal"
+def copy_of_what_git_tracks(folder: Path) -> Path:
     for name in subprocess.run(["git", "ls-files", "-z"], cwd=ROOT, capture_output=True, text=True, check=True).stdout.split("\0"):
         if (ROOT / name).is_file():
             (folder / name).parent.mkdir(parents=True, exist_ok=True)
             shutil.copy2(ROOT / name, folder / name)
     subprocess.run(["git", "init", "--quiet"], cwd=folder, check=True)
     shutil.copy(folder / "recipes" / "hh-rlhf.yaml", folder / "params.yaml")
-    hub.requests.clear()
-    first = machine.run("dvc", "repro", folder=folder)
-    first_requests = Counter(hub.requests)
-    hub.requests.clear()
-    second = machine.run("dvc", "repro", folder=folder)
-    connections = set((machine.home / "connections").read_text().splitlines())
-    return Run(folder, machine, first, second, first_requests, Counter(hub.requests), connections, openai, ollama)
+    return folder
 
 
 def read_json(file: Path) -> Any:
@@ -295,6 +357,7 @@ def test_every_stage_of_the_unchanged_recipe_runs_once_and_then_not_again(audit:
     assert {"prepare", "regimes", "labelers", "summary"} <= set(ran)
     assert {f"{stage}@{role}" for stage in ("compare", "resistance") for role in ROLES} <= set(ran)
     assert sum(name.startswith("pairwise@") for name in ran) == math.comb(len(ROLES), 2)
+    assert set(REWRITE_STAGES) <= set(ran)
     assert audit.second.returncode == 0
     assert "Running stage" not in audit.second.stdout
     assert sorted(re.findall(r"Stage '(.+)' didn't change, skipping", audit.second.stdout)) == sorted(ran)
@@ -360,14 +423,107 @@ def test_only_the_files_of_the_model_are_fetched_and_pickled_weights_only_where_
         assert not any("checkpoint-1" in path for path in fetched)
 
 
+def texts_of(table: pd.DataFrame) -> Counter[str]:
+    """Each text of a table of pairs or versions, by the name that its request has."""
+    return Counter(f"{row_id}.{side}" for row_id in table["row_id"] for side in ("chosen", "rejected"))
+
+
+def features_asked(body: Body) -> set[str]:
+    """The features that the instructions of a labelling request name, each on a line of its own."""
+    return {feature for feature in FEATURES if f"\n- {feature}: " in body["messages"][0]["content"]}
+
+
 def test_every_text_is_labelled_once_through_the_batch_api_and_again_by_the_control(audit: Run) -> None:
-    asked = Counter(f"{row}.{side}" for row in range(len(TRAIN_PAIRS)) for side in ("chosen", "rejected"))
-    assert audit.openai.answered.custom_ids == asked
-    assert set(audit.openai.answered.bodies.values()) == {1}
-    for table in ("taxonomy-output/taxonomy.csv", "taxonomy-control/ollama.csv"):
+    pairs, versions = (pd.read_parquet(audit.folder / "data" / name) for name in ("prepare/pairs.parquet", "rewrite/versions.parquet"))
+    assert audit.openai.answered.custom_ids == texts_of(pairs) + texts_of(versions)
+    assert set(audit.openai.answered.bodies.values()) == set(audit.ollama.answered.bodies.values()) == {1}
+    for table, asked in (
+        ("taxonomy-output/taxonomy.csv", pairs),
+        ("taxonomy-control/ollama.csv", pairs),
+        ("rewrite/taxonomy-output/taxonomy.csv", versions),
+    ):
         labels = pd.read_csv(audit.folder / "data" / table)
-        assert Counter(f"{row}.{side}" for row, side in zip(labels["row_id"], labels["preference"], strict=True)) == asked
+        assert Counter(f"{row}.{side}" for row, side in zip(labels["row_id"], labels["preference"], strict=True)) == texts_of(asked)
     assert read_json(audit.folder / "metrics" / "labelers.json")["labeler"]["model"] == "gpt-4-turbo"
+
+
+def test_versions_are_labelled_with_five_features_only(audit: Run) -> None:
+    versions = pd.read_parquet(audit.folder / "data" / "rewrite" / "versions.parquet")
+    asked = Counter(frozenset(features_asked(body)) for body in audit.labels_asked)
+    assert asked == {frozenset(FEATURES): 2 * len(TRAIN_PAIRS), frozenset(LABELS_OF_VERSIONS): 2 * len(versions)}
+    labels = pd.read_csv(audit.folder / "data" / "rewrite" / "taxonomy-output" / "taxonomy.csv")
+    assert set(labels.columns[labels.notna().any()]) == {"row_id", "preference", "text"} | LABELS_OF_VERSIONS
+
+
+def test_every_text_is_reworded_twice_as_in_the_paper(audit: Run) -> None:
+    asked = audit.rewriter.asked
+    assert len(asked) == 2 * 2 * len(TRAIN_PAIRS)
+    assert {(body["model"], body["temperature"]) for body in asked} == {("mistral:7b-instruct-fp16", 0.1)}
+    versions = pd.read_parquet(audit.folder / "data" / "rewrite" / "versions.parquet")
+    for version in ("rewritten", "second"):
+        expected = [
+            {side: re.sub(r"(?<=: ).+", lambda turn: in_other_words(turn[0], version), text) for side, text in pair.items()}  # noqa: B023
+            for pair in TRAIN_PAIRS
+        ]
+        found = versions[versions["version"] == version].sort_values("pair_row_id")
+        assert found["pair_row_id"].tolist() == list(range(len(TRAIN_PAIRS)))
+        assert found[["chosen_text", "rejected_text"]].set_axis(["chosen", "rejected"], axis=1).to_dict("records") == expected
+    assert versions["version"].value_counts().to_dict() == dict.fromkeys(("original", "rewritten", "second", "trivial"), len(TRAIN_PAIRS))
+
+
+def test_robustness_is_that_of_all_pairs_and_names_the_models_it_was_measured_with(audit: Run) -> None:
+    figures = read_json(audit.folder / "metrics" / "robustness.json")
+    assert (figures["rewriting"]["rewriter"], figures["rewriting"]["model"]) == ("ollama", REWRITER)
+    assert (figures["rewriting"]["pairs_drawn"], figures["rewriting"]["pairs_rewritten"]) == (len(TRAIN_PAIRS), len(TRAIN_PAIRS))
+    assert (figures["similarity"]["model"], figures["similarity"]["revision"]) == (ENCODER, commit_of(ENCODER))
+    table = pd.read_csv(audit.folder / "data" / "rewrite" / "rewrite.csv")
+    for role in ("control", "aligned"):
+        scores = pd.read_csv(audit.folder / "data" / "compare" / f"{role}.csv")
+        for side in ("chosen", "rejected"):
+            assert table[f"original_{side}_score_rm_{role}"].tolist() == pytest.approx(scores[f"{side}_score"].tolist(), abs=1e-4)
+        agrees = {of: table[f"{of}_chosen_score_rm_{role}"] > table[f"{of}_rejected_score_rm_{role}"] for of in ("original", "rewritten")}
+        measured = figures["rewritten"]["all"]
+        assert measured["pairs"] == len(TRAIN_PAIRS)
+        became = (agrees["original"] & ~agrees["rewritten"]).mean()
+        assert measured[role]["became_misaligned"]["share"] == pytest.approx(became, abs=1e-5)
+
+
+def test_similarity_is_that_of_the_encoder_under_that_name(audit: Run, hub: Hub) -> None:
+    import torch
+    import transformers
+
+    folder = hub.repositories["models", ENCODER].folder
+    model = transformers.AutoModel.from_pretrained(folder).eval()
+    tokenizer = transformers.AutoTokenizer.from_pretrained(folder)
+    table = pd.read_csv(audit.folder / "data" / "rewrite" / "rewrite.csv")
+    for row in (0, len(TRAIN_PAIRS) - 1):
+        for side in ("chosen", "rejected"):
+            with torch.inference_mode():
+                first, second = (
+                    model(**tokenizer(table[f"{version}_{side}_text"][row], return_tensors="pt")).last_hidden_state[0, 0]
+                    for version in ("original", "rewritten")
+                )
+            cosine = torch.nn.functional.cosine_similarity(first, second, dim=0).item()
+            assert table[f"original_to_rewritten_{side}_vector_cos_sim"][row] == pytest.approx(cosine, abs=1e-5)
+
+
+def test_only_the_files_of_the_encoder_are_fetched(audit: Run) -> None:
+    prefix = f"/{ENCODER}/resolve/{commit_of(ENCODER)}/"
+    fetched = {request.partition(prefix)[2] for request in audit.first_requests if prefix in request}
+    assert {"pytorch_model.bin", "modules.json", "1_Pooling/config.json", "tokenizer.json"} <= fetched
+    assert not {path for path in fetched if path.startswith(("onnx", "colbert", "sparse", "imgs", "long", "README"))}
+
+
+def test_nothing_is_paid_for_twice_where_stages_are_made_to_run_again(audit: Run) -> None:
+    paid = [dict(server.answered.bodies) for server in (audit.openai, audit.ollama)]
+    outs = [audit.folder / "data" / "rewrite" / out for out in ("versions.parquet", "taxonomy-output/taxonomy.csv")]
+    before = [out.read_bytes() for out in outs]
+    stages = ["rewrite", "rewrite-process-batch"]
+    answer = audit.machine.run("dvc", "repro", "--force", "--single-item", *stages, folder=audit.folder)
+    assert answer.returncode == 0, answer.stdout + answer.stderr
+    assert re.findall(r"Running stage '(.+)'", answer.stdout) == stages
+    assert [dict(server.answered.bodies) for server in (audit.openai, audit.ollama)] == paid
+    assert [out.read_bytes() for out in outs] == before
 
 
 def test_nothing_goes_anywhere_but_to_the_servers(audit: Run, hub: Hub) -> None:
