@@ -46,6 +46,16 @@ def correlation(first: np.ndarray, second: np.ndarray, missing: str) -> Statisti
     return Statistic(parts, of, missing)
 
 
+def pearson(first: np.ndarray, second: np.ndarray, first_name: str, second_name: str, name: str = "pearson") -> dict[str, Any]:
+    """A correlation under its name, or null with the reason."""
+    if len(first) < 3:
+        return undefined(name, f"{len(first)} pair(s); a correlation needs 3")
+    for values, what in ((first, first_name), (second, second_name)):
+        if np.ptp(values) == 0:
+            return undefined(name, f"the {what} is the same for all {values.size} texts")
+    return {name: correlation(first, second, "")}
+
+
 def resolved(figures: Mapping[str, Any], draw: ClusterBootstrap, level: float) -> dict[str, Any]:
     """Replace every statistic in nested figures by its value and the ends of its interval, `_low` and `_high`.
 

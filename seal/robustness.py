@@ -1,6 +1,6 @@
 """Alignment robustness: what rewording both texts of a pair does to rewards, to labels and to agreement with the human choice.
 
-SEAL (arXiv 2408.10270), section 3.5; the intervals, the noise floor and the pairs at risk are added here. Pure functions of tables.
+SEAL (arXiv 2408.10270); the intervals, the noise floor and the pairs at risk are added here. Pure functions of tables.
 A table of rewrites has one row for each pair, in the columns of `seal.rewrites`. Agreement is taken from the rewards, and a tie is none.
 """
 
@@ -10,27 +10,20 @@ from typing import Any, NamedTuple
 import numpy as np
 import pandas as pd
 
-from seal import rewrites, robustness_scores
+from seal import doses, rewrites, robustness_scores
 from seal.agreement import Bootstrap, with_interval
 from seal.flips import OUTCOME_COLUMNS, Flips, flip_rate, flips_of, nested, outcomes_by_level
 from seal.pairs import PREFERENCES
-from seal.resampling import correlation, mean, resolved, undefined
+from seal.resampling import mean, pearson, resolved
 from seal.rewrites import AFTER, BEFORE, ROLES, score_column, similarity_column
 from seal.robustness_scores import MIN_EVENTS
 from seal.uncertainty import ClusterBootstrap, exact_mcnemar, wilson
-
-MOST_BANDS, LEAST_IN_BAND = 5, 10
-QUANTILES = (5, 25, 50, 75, 95)
 
 TABLES = ("rewritten", "trivial", "second", "between_rewrites")
 
 FLIP_COLUMNS = ("table", "subset", "role", *OUTCOME_COLUMNS)
 SCORE_COLUMNS = ("table", "subset", "role", "population", "way", *robustness_scores.COLUMNS)
-DOSE_COLUMNS = (
-    *("table", "subset", "role", "band", "similarity_low", "similarity_high", "texts", "undefined_resamples"),
-    *(f"{name}{end}" for name in ("mean", "mean_absolute") for end in ("", "_low", "_high")),
-    *("standard_deviation", *(f"quantile_{percent:02d}" for percent in QUANTILES)),
-)
+DOSE_COLUMNS = ("table", "subset", "role", *doses.COLUMNS)
 
 Row = dict[str, Any]
 
@@ -244,7 +237,7 @@ def measure(
         found["figures"],
         [{"role": role, **row} for role in ROLES for row in roles[role].flips],
         [{"role": role, **row} for role in ROLES for row in roles[role].scores],
-        [{"role": role, **_dose_row(band, content)} for role in ROLES for band, content in found["bands"][role].items()],
+        [{"role": role, **doses.row(band, content)} for role in ROLES for band, content in found["bands"][role].items()],
     )
 
 
@@ -270,7 +263,7 @@ def _role(table: pd.DataFrame, role: str, flips: Flips, unit: float, level: floa
         "rewritten_ties": int((rewritten[:, 0] == rewritten[:, 1]).sum()),
         "equal_rewards": int((original == rewritten).sum()),
         "correlation": _correlations(original, rewritten),
-        "reward_change": {"spread": unit, **_reward_change(change, close)},
+        "reward_change": {"spread": unit, **doses.reward_change(change, close)},
         "robustness_scores": {
             population: {way: robustness_scores.summary(fit, level) for way, fit in ways.items()} for population, ways in fits.items()
         },
@@ -281,7 +274,7 @@ def _role(table: pd.DataFrame, role: str, flips: Flips, unit: float, level: floa
         for way, fit in ways.items()
         for row in fit.scores or []
     ]
-    bands = {} if change is None else _bands(change, close)
+    bands = {} if change is None else doses.bands(change, close)
     return _Role(figures, bands, outcomes_by_level(flips, before, after, level), scores)
 
 
@@ -314,103 +307,9 @@ def _agreement(before: np.ndarray, after: np.ndarray, level: float) -> dict[str,
 def _correlations(original: np.ndarray, rewritten: np.ndarray) -> dict[str, Any]:
     sides = {"all_texts": slice(0, 2), "chosen": slice(0, 1), "rejected": slice(1, 2)}
     return {
-        name: {"texts": original[:, side].size, **_pearson(original[:, side], rewritten[:, side], "original reward", "rewritten reward")}
+        name: {"texts": original[:, side].size, **pearson(original[:, side], rewritten[:, side], "original reward", "rewritten reward")}
         for name, side in sides.items()
     }
-
-
-def _pearson(first: np.ndarray, second: np.ndarray, first_name: str, second_name: str, name: str = "pearson") -> dict[str, Any]:
-    """A correlation under its name, or null with the reason."""
-    if len(first) < 3:
-        return undefined(name, f"{len(first)} pair(s); a correlation needs 3")
-    for values, what in ((first, first_name), (second, second_name)):
-        if np.ptp(values) == 0:
-            return undefined(name, f"the {what} is the same for all {values.size} texts")
-    return {name: correlation(first, second, "")}
-
-
-def _reward_change(change: np.ndarray | None, close: np.ndarray) -> dict[str, Any]:
-    """The change of rewards, [pairs, 2], in units of the role's spread: of all texts, and how it goes with their similarity."""
-    if change is None:
-        return {"reason": "the original reward is the same for all texts, so there is no unit to measure its change in"}
-    return {"all_texts": _change(change, np.ones(change.shape, dtype=bool)), "by_similarity": _dose(change, close)}
-
-
-def _change(change: np.ndarray, members: np.ndarray) -> dict[str, Any]:
-    """How the changes, [pairs, 2], are distributed over the member texts."""
-    values = change[members]
-    return {
-        "texts": len(values),
-        "mean": mean(change, members),
-        "mean_absolute": mean(np.abs(change), members),
-        "standard_deviation": float(values.std()),
-        **{f"quantile_{percent:02d}": float(np.quantile(values, percent / 100)) for percent in QUANTILES},
-    }
-
-
-def _dose(change: np.ndarray, close: np.ndarray) -> dict[str, Any]:
-    """Dose and response: how the change goes with the similarity of a text to its original, [pairs, 2], and the number of bands of it.
-
-    Spearman's correlation is that of dissimilarity and size of the change; its resamples keep the ranks that the texts have in the table.
-    """
-    reason = _no_dose(close)
-    if reason:
-        return {**undefined("spearman", reason), "bands": None, "bands_reason": reason}
-    correlated = _pearson(ranks(-close), ranks(np.abs(change)), "similarity", "size of the change", "spearman")
-    bands = len(_bands(change, close))
-    if bands == 0:
-        return {**correlated, "bands": None, "bands_reason": f"{close.size} texts; a band needs {LEAST_IN_BAND}"}
-    return {**correlated, "bands": bands}
-
-
-def _no_dose(close: np.ndarray) -> str:
-    """Why these similarities say nothing of dose and response; nothing where they do."""
-    if np.isnan(close).all():
-        return "nobody measured how similar these texts are"
-    if np.ptp(close) == 0:
-        return f"the similarity is the same for all {close.size} texts"
-    return ""
-
-
-def _bands(change: np.ndarray, close: np.ndarray) -> dict[int, dict[str, Any]]:
-    """By number of the band, from 1 for the least similar texts: its edges and the change, [pairs, 2], of its texts."""
-    if _no_dose(close):
-        return {}
-    edges = band_edges(close.ravel())
-    places = np.searchsorted(edges[1:-1], close, side="right")
-    return {
-        place + 1: {"similarity_low": low, "similarity_high": high, **_change(change, places == place)}
-        for place, (low, high) in enumerate(zip(edges[:-1].tolist(), edges[1:].tolist(), strict=True))
-    }
-
-
-def _dose_row(band: int, content: Mapping[str, Any]) -> Row:
-    # Both means lack the same resamples: those without a text of the band.
-    names = {"mean_undefined_resamples", "mean_absolute_undefined_resamples"}
-    figures = {name: value for name, value in content.items() if name not in names}
-    return {"band": band, **figures, "undefined_resamples": content.get("mean_undefined_resamples", 0)}
-
-
-def band_edges(values: np.ndarray) -> np.ndarray:
-    """Edges of bands of similarity, [bands + 1], at quantiles of the texts' similarities, [texts]; none for too few texts.
-
-    A band holds what lies at its lower edge or above, and below its upper edge, but the last holds its upper edge, too. There are at
-    most `MOST_BANDS`, fewer where a band would have fewer than `LEAST_IN_BAND` texts, as where many are as similar as each other.
-    """
-    bands = min(MOST_BANDS, len(values) // LEAST_IN_BAND)
-    if bands == 0:
-        return np.empty(0)
-    edges = [values.min()]
-    for cut in np.quantile(values, np.linspace(0, 1, bands + 1)[1:-1]):
-        if min(np.sum((values >= edges[-1]) & (values < cut)), np.sum(values >= cut)) >= LEAST_IN_BAND:
-            edges.append(cut)
-    return np.array([*edges, values.max()])
-
-
-def ranks(values: np.ndarray) -> np.ndarray:
-    """Rank of each value among all, of any shape, from 1; equal values share the mean of their ranks."""
-    _, places, counts = np.unique(values, return_inverse=True, return_counts=True)
-    return np.asarray((np.cumsum(counts) - (counts - 1) / 2)[places.reshape(values.shape)])
 
 
 # --- against noise ---

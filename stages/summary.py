@@ -66,8 +66,11 @@ def summary(
 
 
 def _reward_change(measured: Optional[Dict[str, Any]]) -> Optional[float]:
-    """Mean absolute change of the reward by `aligned`, in its standard deviations; null where no pair was changed."""
-    return measured["all"]["aligned"]["reward_change"]["all_texts"]["mean_absolute"] if measured and measured["all"]["pairs"] else None
+    """Mean absolute change of the reward by `aligned`, in its standard deviations; null where no pair was changed, or they are 0."""
+    if not measured or not measured["all"]["pairs"]:
+        return None
+    change: Optional[float] = measured["all"]["aligned"]["reward_change"].get("all_texts", {}).get("mean_absolute")
+    return change
 
 
 if __name__ == "__main__":

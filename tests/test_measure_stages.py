@@ -93,8 +93,9 @@ class Audit:
         )
         return strict_json(metrics)
 
-    def summary(self, balanced_accuracy: float | None = 0.75) -> Any:
+    def summary(self, balanced_accuracy: float | None = 0.75, robustness: Any = None) -> Any:
         metrics = self.path("summary.json")
+        Path(self.path("robustness.json")).write_text(json.dumps(robustness or ROBUSTNESS))
         words = {"balanced_accuracy_shown_by_words": {"value": balanced_accuracy}}
         Path(self.path("labelers.json")).write_text(json.dumps({"labeler": {"coverage": 0.5}, "labeler_gold_reserved": words}))
         summary_stage.main(
@@ -104,10 +105,19 @@ class Audit:
                 aligned=self.path("resistance-aligned.json"),
                 regimes=self.path("regimes.json"),
                 labelers=self.path("labelers.json"),
+                robustness=self.path("robustness.json"),
                 metrics=metrics,
             )
         )
         return strict_json(metrics)
+
+
+def changed(mean_absolute: float) -> dict[str, Any]:
+    """The part of the robustness figures that a summary takes."""
+    return {"all": {"pairs": 5, "aligned": {"reward_change": {"spread": 2.0, "all_texts": {"mean_absolute": mean_absolute}}}}}
+
+
+ROBUSTNESS = {"rewritten": changed(0.5), "noise_floor": {"trivial": changed(0.125), "second": None}}
 
 
 def strict_json(path: str) -> Any:
@@ -250,6 +260,7 @@ def test_summary_takes_each_headline_from_its_measure(audit: Audit) -> None:
     assert figures["aligned_minus_control"]["agreement"] == pytest.approx(1 / 6, rel=1e-5)
     assert list(figures["regimes"].values()) == pytest.approx([1 / 6, 2 / 6, 2 / 6, 1 / 6], rel=1e-5)
     assert figures["labeler"] == {"coverage": 0.5, "balanced_accuracy": 0.75}
+    assert figures["aligned_reward_change"] == {"by_rewriting": 0.5, "by_a_trivial_change": 0.125}
     for part in ("resistance", "held_out"):
         name = {"resistance": "aligned", "held_out": "resistance_aligned"}[part]
         assert figures[part][f"{name}_low"] <= figures[part][name] <= figures[part][f"{name}_high"]
@@ -270,6 +281,15 @@ def test_summary_without_a_held_out_part_has_nulls_in_its_place(tmp_path: Path) 
 def test_summary_without_gold_has_a_null_in_its_place(audit: Audit) -> None:
     audit.measure()
     assert audit.summary(balanced_accuracy=None)["labeler"] == {"coverage": 0.5, "balanced_accuracy": None}
+
+
+@pytest.mark.parametrize(
+    "trivial", [None, {"all": {"pairs": 0}}, {"all": {"pairs": 3, "aligned": {"reward_change": {"reason": "constant"}}}}]
+)
+def test_summary_without_a_change_of_reward_has_a_null_in_its_place(audit: Audit, trivial: Any) -> None:
+    audit.measure()
+    figures = audit.summary(robustness={"rewritten": changed(0.5), "noise_floor": {"trivial": trivial}})
+    assert figures["aligned_reward_change"] == {"by_rewriting": 0.5, "by_a_trivial_change": None}
 
 
 def test_an_audit_whose_texts_never_differ_counts_no_differing_pairs(tmp_path: Path) -> None:
