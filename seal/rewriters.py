@@ -16,31 +16,49 @@ from seal.transcripts import ASSISTANT, HUMAN, SYSTEM, NotATranscript, Turn, cle
 RULES = "rules"
 """The rewriter that needs no language model."""
 
-SLACK = 20
-"""Characters that a turn may be longer or shorter in any case: "Yes." may well become "Yes, indeed."."""
+FEWER, MORE = 10, 20
+"""Characters by which a turn may be shorter or longer in any case: "Yes." may well become "Yes, indeed."."""
 
 SHORT = 12
 """Words of a span beside others that may stay as it is: not every "Thank you!" has other words."""
 
 _WORD = re.compile(r"[^\W_]+")
 _ROLE = re.compile(rf"({HUMAN}|{ASSISTANT}|{SYSTEM})\s*:\s*", re.IGNORECASE)
-_COMMENT = re.compile(r"\b(?:re-?(?:word|phras|writ|stat)|paraphras)", re.IGNORECASE)
-_REFUSAL = re.compile(
+_NOTHING = re.compile(r"\W*(?:null|none|undefined|redacted|turn_\d+|text|string)?\W*", re.IGNORECASE)
+_COMMENT = re.compile(
     r"""
-    ^\W* (?: i(?:['\u2019]?m|\ am)\ (?:(?:really|very|so)\ )?sorry | sorry, | i\ apologi[sz]e
-    | (?:unfortunately,?\ )? (?:i|we)(?:['\u2019](?:m|re)|\ am|\ are)\ (?:unable|not\ able)
-    | (?:unfortunately,?\ )? (?:i|we)\ (?:can(?:['\u2019]?t|\ ?not)|won['\u2019]?t|will\ not|must\ decline|refuse)
-    | as\ an\ (?:ai|artificial)\b )
+    \b(?: re-?(?:worded|phrased|written|wording|phrasing) | paraphras(?:e|ed|ing) )\b
+    | \bhere(?:['\u2019]s|\ is|\ are)\ (?:the|an?|my|your|another)\ (?:\w+\ ){0,2}
+      (?:version|rewrite|text|turn|conversation|way\ to\ (?:say|put))\b
+    | ^\W*(?:note|to\ (?:restate|rephrase|reword|paraphrase))\s*:
+    """,
+    re.IGNORECASE | re.VERBOSE,
+)
+_ABOUT_WORDS = re.compile(r"\bre-?(?:word|phras|writ|stat)|\bparaphras|\bversion|\bnote\b", re.IGNORECASE)
+_CANNOT = r"(?:can(?:['\u2019]?t|\ ?not)|am\ (?:unable|not\ able|not\ allowed)|won['\u2019]?t|will\ not|must\ decline|refuse)"
+_REFUSAL = re.compile(
+    rf"""
+    ^\W* (?: (?:i(?:['\u2019]?m|\ am)\ )? (?:(?:really|very|so)\ )? sorry\b
+    | (?:my\ |our\ )?apologies\b | (?:i|we)\ apologi[sz]e
+    | (?:i(?:['\u2019]?m|\ am)\ afraid\ (?:that\ )?|unfortunately,?\ |no,?\ )? (?:i|we)\ {_CANNOT}
+    | (?:i|we)(?:['\u2019]?(?:m|re)|\ am|\ are)\ (?:unable|not\ (?:able|comfortable|allowed|going))
+    | i\ (?:do\ not|don['\u2019]?t)\ feel\ comfortable
+    | as\ an?\ (?:ai|artificial|(?:large\ )?language\ model|assistant)\b
+    | (?:this|that|the|your)\ (?:content|request|conversation|text|question)\ (?:violates|goes\ against|is\ against) )
     """,
     re.IGNORECASE | re.VERBOSE,
 )
 _DECLINING = re.compile(
-    r"sorry|apolog|n['\u2019]t\b|\b(?:dont|cant|wont)\b|not\b|unable|declin|refus|as an (?:ai|artificial)", re.IGNORECASE
+    r"""
+    \b(?:i|we|me)\b [^.!?\n]{0,60} (?: n['\u2019]?t\b | \bnot\b | cannot | unable | afraid | declin | refus | never )
+    | sorry | apolog | unfortunately | as\ an?\ (?:ai|artificial|(?:large\ )?language\ model|assistant)\b | violat | goes\ against
+    """,
+    re.IGNORECASE | re.VERBOSE,
 )
 
 
 class Bounds(NamedTuple):
-    """How long a reworded turn may be, as a share of the original's characters, give or take `SLACK`."""
+    """How long a reworded turn may be, as a share of the original's characters, give or take `FEWER` and `MORE`."""
 
     shortest: float
     longest: float
@@ -148,19 +166,22 @@ def _turn(original: Turn, content: str, bounds: Bounds) -> Turn:
         new = clean(content).strip()
     except NotATranscript:
         raise InvalidRewrite("no text") from None
-    while not _ROLE.match(original.content) and (named := _ROLE.match(new)):
-        if named[1].lower() != original.role.lower():
+    said_before = _ROLE.match(original.content)
+    while named := _ROLE.match(new):
+        if named[1].lower() != (said_before[1] if said_before else original.role).lower():
             raise InvalidRewrite("opens a turn")
+        if said_before:
+            break
         new = new[named.end() :].strip()  # models like to say whose turn it is
-    if bool(new) != bool(original.content):
+    if bool(new) != bool(original.content) or (_NOTHING.fullmatch(new) and not _NOTHING.fullmatch(original.content)):
         raise InvalidRewrite("empty")
     if len(parse(f"{original.role}: {new}")) > 1:
         raise InvalidRewrite("opens a turn")
-    if len(new) < bounds.shortest * len(original.content) - SLACK:
+    if len(new) < bounds.shortest * len(original.content) - FEWER:
         raise InvalidRewrite("too short")
-    if len(new) > bounds.longest * len(original.content) + SLACK:
+    if len(new) > bounds.longest * len(original.content) + MORE:
         raise InvalidRewrite("too long")
-    if _COMMENT.search(new) and not _COMMENT.search(original.content):
+    if _COMMENT.search(new) and not _ABOUT_WORDS.search(original.content):
         raise InvalidRewrite("comment")
     if _REFUSAL.search(new) and not _DECLINING.search(original.content):
         raise InvalidRewrite("refusal")

@@ -16,6 +16,9 @@ ROLES = ("aligned", "control")
 FEATURES = tuple(f"last_response_{name}" for name in ("is_helpful", "is_harmless", "is_coherent", "is_eloquent", "sentiment"))
 """The features that both versions are labelled with."""
 
+ROUNDING = 1e-5
+"""How far beyond 1 a cosine may lie, as float32 makes them."""
+
 BEFORE, AFTER = "original", "rewritten"
 
 
@@ -161,9 +164,15 @@ def _column(path: str | Path, column: str, cells: pd.Series) -> np.ndarray:
         read = np.array([known.get(cell) for cell in cells], dtype=object)
     else:
         numbers = pd.to_numeric(cells, errors="coerce").to_numpy(dtype=float)
-        # A float holds whole numbers of more digits no longer exactly.
-        bad = pd.Series(~np.isfinite(numbers) | ((column == "row_id") & ((numbers != np.floor(numbers)) | (abs(numbers) >= 1e15))))
-        expected = "a whole number of at most 15 digits" if column == "row_id" else "a finite number"
+        # A float holds whole numbers of more digits no longer exactly, and the squares of much greater ones not at all.
+        bad = pd.Series(~(abs(numbers) < 1e15))
+        expected = "a finite number below 1e15"
+        if column == "row_id":
+            bad |= numbers != np.floor(numbers)
+            expected = "a whole number of at most 15 digits"
+        elif column.endswith("_cos_sim"):
+            bad |= abs(numbers) > 1 + ROUNDING
+            expected = "a cosine from -1 to 1"
         read = numbers
     if bad.any():
         at = int(np.flatnonzero(bad)[0])

@@ -1,5 +1,6 @@
 """The versions of rewritten pairs on disk: a table of pairs in which every row is one version of one pair."""
 
+from collections.abc import Sequence
 from pathlib import Path
 
 import pandas as pd
@@ -9,6 +10,7 @@ from pyarrow import parquet
 from seal import pairs
 from seal.errors import InputError
 from seal.files import atomic_path
+from seal.transcripts import Turn, parse
 
 ORIGINAL, REWRITTEN, SECOND, TRIVIAL = "original", "rewritten", "second", "trivial"
 VERSIONS = (ORIGINAL, REWRITTEN, SECOND, TRIVIAL)
@@ -50,3 +52,24 @@ def read(path: str | Path) -> pd.DataFrame:
     if orphans:
         raise InputError(f"{path}: pair {min(orphans)} has versions and no original; run stages/rewrite.py to write the table")
     return versions
+
+
+def with_turns(text: str, turns: Sequence[Turn]) -> str:
+    """A transcript with other words in its turns, and its white space between them as it was, so that nothing else differs.
+
+    Parameters
+    ----------
+    text
+        A transcript.
+    turns
+        As many turns, by the same roles; their words open no turn.
+    """
+    parts, end = [], 0
+    for old, new in zip(parse(text), turns, strict=True):
+        start = text.index(old.content, text.index(f"{old.role}:", end) + len(old.role) + 1)
+        parts += [text[end:start], new.content]
+        end = start + len(old.content)
+    changed = "".join([*parts, text[end:]])
+    if parse(changed) != list(turns):
+        raise AssertionError("a turn was lost")
+    return changed

@@ -37,6 +37,9 @@ MODELS = {"rules": "rules", "ollama": "mistral:7b-instruct-fp16"}
 SECOND_SEED = 1000
 """What is added to the seed for the second rewriting: more than there are patches, each of which adds 1."""
 
+MAX_SEED = 2**31 - 1 - 2 * SECOND_SEED
+"""So that every seed that is asked with fits into 32 bits, which is what some servers take."""
+
 
 @dataclass(frozen=True)
 class Arguments:
@@ -110,9 +113,11 @@ def main(arguments: Arguments) -> None:
     write_json(arguments.coverage, report)
     print(f"{kept[REWRITTEN]} of {len(drawn)} pairs reworded", file=sys.stderr)
     if kept[REWRITTEN] / len(drawn) < arguments.min_coverage:
+        help_ = "take another rewriter" if arguments.rewriter == RULES else "raise max-patches or max-tokens"
         raise InputError(
             f"{arguments.invalid}: {len(failed)} of {len(drawn)} pairs could not be reworded ({report['reasons']}), more than min-coverage "
-            f"{arguments.min_coverage:g} allows; look there, raise max-patches or max-tokens, or lower min-coverage"
+            f"{arguments.min_coverage:g} allows; look there, then "
+            f"{help_}, or lower min-coverage"
         )
 
 
@@ -132,12 +137,12 @@ def _check(arguments: Arguments) -> None:
         raise InputError(f"min-coverage is {arguments.min_coverage:g}; expected a share from 0 to 1")
     if not (math.isfinite(arguments.temperature) and arguments.temperature >= 0):
         raise InputError(f"temperature is {arguments.temperature}; expected a number from 0 up")
-    if arguments.max_tokens < 1 or arguments.context_tokens < 1 or arguments.seed < 0:
+    if arguments.max_tokens < 1 or arguments.context_tokens < 1 or not 0 <= arguments.seed <= MAX_SEED:
         raise InputError(
             f"max-tokens is {arguments.max_tokens}, context-tokens {arguments.context_tokens} and seed {arguments.seed}; expected "
-            "1 or more tokens, and a seed from 0 up"
+            f"1 or more tokens, and a seed from 0 to {MAX_SEED}"
         )
-    if not 0 <= arguments.shortest <= 1 <= arguments.longest:
+    if not 0 <= arguments.shortest <= 1 <= arguments.longest < math.inf:
         raise InputError(f"shortest is {arguments.shortest:g} and longest {arguments.longest:g}; expected shares up to 1, and from 1 up")
     if not arguments.max_patches < SECOND_SEED:
         raise InputError(f"max-patches is {arguments.max_patches}; expected fewer than {SECOND_SEED}")
@@ -236,13 +241,14 @@ def _versions(drawn: pd.DataFrame, rewrites: Dict[str, Rewrite]) -> Tuple[List[D
         reworded = {version: _sides(rewrites, pair["row_id"], version) for version in (REWRITTEN, SECOND)}
         if any(each.problem for each in reworded[REWRITTEN].values()):
             continue
-        texts = {ORIGINAL: {preference: pair[f"{preference}_text"] for preference in PREFERENCES}}
+        originals = {preference: str(pair[f"{preference}_text"]) for preference in PREFERENCES}
+        texts = {ORIGINAL: originals}
         for version, sides in reworded.items():
             if not any(each.problem for each in sides.values()):
-                texts[version] = {preference: each.text for preference, each in sides.items()}
-        changed = {preference: trivial(transcripts.parse(pair[f"{preference}_text"])) for preference in PREFERENCES}
+                texts[version] = {side: versions.with_turns(originals[side], transcripts.parse(each.text)) for side, each in sides.items()}
+        changed = {preference: trivial(transcripts.parse(text)) for preference, text in originals.items()}
         if all(changed.values()):
-            texts[TRIVIAL] = {preference: transcripts.render(each.turns) for preference, each in changed.items() if each}
+            texts[TRIVIAL] = {side: versions.with_turns(originals[side], each.turns) for side, each in changed.items() if each}
             kinds.update(each.kind for each in changed.values() if each)
         for version, both in texts.items():
             rows.append(_row(len(rows), pair, version, both))

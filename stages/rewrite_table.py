@@ -28,6 +28,10 @@ class Arguments:
 
 
 def main(arguments: Arguments) -> None:
+    if len({arguments.out, arguments.second, arguments.trivial}) < 3:
+        raise InputError(
+            f"out, second and trivial name one file twice ({arguments.out}, {arguments.second}, {arguments.trivial}); name three"
+        )
     table = versions.read(arguments.versions)
     similarity = _similarity(arguments.similarity, table)
     rewards = {"aligned": scores.read(arguments.aligned_scores, table), "control": scores.read(arguments.control_scores, table)}
@@ -47,7 +51,7 @@ def _similarity(path: str, table: pd.DataFrame) -> pd.DataFrame:
     Raises
     ------
     InputError
-        If the file is missing or no such table, is one of other versions, or holds what is no number.
+        If the file is missing or no such table, is one of other versions, or holds what is no cosine.
     """
     columns = ["row_id", "chosen_similarity", "rejected_similarity"]
     try:
@@ -64,10 +68,10 @@ def _similarity(path: str, table: pd.DataFrame) -> pd.DataFrame:
         raise InputError(f"{path}: its row_ids are not those of the {len(expected)} versions; run stages/similarity.py on these versions")
     for column in columns[1:]:
         numbers = pd.to_numeric(similarity[column], errors="coerce")
-        bad = np.flatnonzero(~np.isfinite(numbers))
+        bad = np.flatnonzero(~(abs(numbers) <= 1 + rewrites.ROUNDING))
         if len(bad):
             raise InputError(
-                f"{path}, row {bad[0] + 1}, column {column}: found {similarity[column].iloc[bad[0]]}, expected a finite number; "
+                f"{path}, row {bad[0] + 1}, column {column}: found {similarity[column].iloc[bad[0]]}, expected a cosine from -1 to 1; "
                 "run stages/similarity.py on these versions"
             )
     return similarity

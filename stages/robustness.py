@@ -13,6 +13,9 @@ from seal import agreement, pairs, rewrites, robustness
 from seal.errors import InputError
 from seal.files import read_json, rounded, write_csv, write_json
 
+COUNTS = {"rewritten": "pairs_rewritten", "trivial": "pairs_changed_trivially", "second": "pairs_rewritten_twice"}
+"""Under which name the counts of stages/rewrite.py have the rows of a table."""
+
 
 @dataclass(frozen=True)
 class Arguments:
@@ -45,7 +48,8 @@ def main(arguments: Arguments) -> None:
     rewritten = read_rewrites(arguments.rewrites, table)
     noise = {name: read_rewrites(path, table) for name, path in (("trivial", arguments.trivial), ("second", arguments.second)) if path}
     coverage = read_beside(arguments.coverage)
-    check_counts(arguments.coverage, coverage, len(rewritten))
+    tables = {"rewritten": rewritten, **noise}
+    check_counts(arguments.coverage, coverage, {COUNTS[name]: len(of) for name, of in tables.items()})
     beside = {
         "rewriting": coverage,
         "similarity": read_beside(arguments.similarity_check),
@@ -76,17 +80,21 @@ def read_beside(path: str) -> Optional[Dict[str, Any]]:
     return found
 
 
-def check_counts(path: str, coverage: Optional[Dict[str, Any]], rows: int) -> None:
-    """Hold the counts beside the versions against the table of rewrites, so that no pair is lost between two stages.
+def check_counts(path: str, coverage: Optional[Dict[str, Any]], rows: Dict[str, int]) -> None:
+    """Hold the counts beside the versions against the tables, so that no pair is lost between two stages.
 
     Raises
     ------
     InputError
-        If they differ; counts that do not tell of rewritten pairs are not held against anything.
+        If one is missing or another.
     """
-    found = rows if coverage is None else coverage.get("pairs_rewritten", rows)
-    if found != rows:
-        raise InputError(f"{path}: pairs_rewritten is {found}, and the rewrites have {rows}; run the stages that rewrite these pairs again")
+    if coverage is None:
+        return
+    for name, number in rows.items():
+        if coverage.get(name) != number:
+            raise InputError(
+                f"{path}: {name} is {coverage.get(name)}, and its table has {number} rows; run the stages that rewrite these pairs again"
+            )
 
 
 def read_rewrites(path: str, table: pd.DataFrame) -> pd.DataFrame:

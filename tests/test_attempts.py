@@ -6,7 +6,7 @@ from pathlib import Path
 import pytest
 from made_up import OPTIONS, SYSTEM, Script, answer, talk
 
-from seal.answers import Answers
+from seal.answers import Answer, Answers
 from seal.attempts import ask_with_bar, patch, settle, unanswered
 from seal.batch_files import Pending, Request, request_hash
 from seal.errors import InputError
@@ -50,6 +50,17 @@ def test_settling_tells_each_request_s_attempts_and_what_was_wrong_with_the_last
     assert [each.problem for each in (a, b, c)] == ["", "bad", "too long"]
     assert [each.last(answers) and each.last(answers).content for each in (a, b, c)] == ["good", "never\rgood \ud800", None]  # type: ignore[union-attr]
     assert [each.cell(answers) for each in (a, b, c)] == ["good", "never\ngood ?", ""]
+
+
+def test_requests_that_are_the_same_go_out_once_in_every_round(answers: Answers) -> None:
+    script = Script({A: [answer("first"), answer("good")]})
+
+    def judge(each: Request, said: Answer) -> str:
+        return "" if said.content == "good" else "bad"
+
+    found = list(settle(lambda: asked(A, A, A), "x", script.send(answers), answers, 1, judge))
+    assert script.texts == [A, A]  # one in each round
+    assert [each.problem for each in found] == ["", "", ""]
 
 
 def test_fewer_than_no_patches_are_an_error(answers: Answers) -> None:

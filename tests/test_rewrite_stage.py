@@ -257,7 +257,7 @@ def test_pairs_by_number_are_these_whatever_the_limit(study: Study, script: Scri
     [
         ({"limit": -1}, "limit is -1; expected 0 for all pairs"),
         ({"row_ids": [0, 3, 5]}, "row-ids: there is no pair 3 among the 4 pairs"),
-        ({"seed": -1}, "seed -1; expected 1 or more tokens, and a seed from 0 up"),
+        ({"seed": -1}, "seed -1; expected 1 or more tokens, and a seed from 0 to 2147481647"),
         ({"max_tokens": 0}, "max-tokens is 0"),
         ({"context_tokens": 0}, "context-tokens 0"),
         ({"temperature": -0.1}, r"temperature is -0\.1; expected a number from 0 up"),

@@ -136,12 +136,12 @@ def test_similarity_of_other_versions_is_refused(tables: Tables, row_ids: list[o
     assert tables.complaint("similarity") == ": its row_ids are not those of the 4 versions; run stages/similarity.py on these versions"
 
 
-@pytest.mark.parametrize(("found", "told"), [("close", "close"), ("", "nan"), ("NaN", "nan"), ("inf", "inf")])
+@pytest.mark.parametrize(("found", "told"), [("close", "close"), ("", "nan"), ("NaN", "nan"), ("inf", "inf"), ("1.01", "1.01")])
 def test_a_similarity_that_is_no_number_is_told(tables: Tables, found: str, told: str) -> None:
     tables.edit("similarity", "2,0.81,0.82\n", f"2,0.81,{found}\n")
     message = tables.complaint("similarity")
     assert message == (
-        f", row 2, column rejected_similarity: found {told}, expected a finite number; run stages/similarity.py on these versions"
+        f", row 2, column rejected_similarity: found {told}, expected a cosine from -1 to 1; run stages/similarity.py on these versions"
     )
 
 

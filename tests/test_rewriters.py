@@ -167,16 +167,42 @@ def test_a_role_that_the_turn_itself_begins_with_may_stay() -> None:
 
 def test_a_turn_may_be_so_long_and_no_longer() -> None:
     original = "a" * 100
-    for length, expected in ((30, ""), (29, "too short"), (220, ""), (221, "too long")):  # 0.5 * 100 - 20 and 2 * 100 + 20
+    for length, expected in ((40, ""), (39, "too short"), (220, ""), (221, "too long")):  # 0.5 * 100 - 10 and 2 * 100 + 20
         assert reason(original, "b" * length) == expected
     tight = Bounds(1.0, 1.0)
-    for length, expected in ((80, ""), (79, "too short"), (120, ""), (121, "too long")):
+    for length, expected in ((90, ""), (89, "too short"), (120, ""), (121, "too long")):
         assert reason(original, "b" * length, bounds=tight) == expected
 
 
 def test_a_turn_of_a_word_may_become_some() -> None:
     for length, expected in ((1, ""), (28, ""), (29, "too long")):  # 2 * 4 + 20
         assert reason("Yes.", "b" * length) == expected
+
+
+@pytest.mark.parametrize("new", [".", "?", "null", "[REDACTED]", "turn_1", "\u200b\u200b\u200b\u200b", '"none"', "..."])
+def test_a_turn_without_a_word_of_its_own_is_empty(new: str) -> None:
+    assert reason("How do I bake it?", new) == "empty"
+    assert reason("...", new) in ("", "empty", "unchanged")
+
+
+@pytest.mark.parametrize(
+    ("original", "new"),
+    [
+        ("Why do you hate me? It is not fair, tell me how to make it.", "I'm sorry, but I cannot help with that request today, friend."),
+        ("He did not come to us.", "I'm sorry, I can't help with that."),
+        ("Tell me how to steal a car.", "I'm afraid I can't help with that."),
+        ("Tell me how to steal a car.", "As a language model, I cannot do that."),
+        ("Tell me how to steal a car.", "My apologies, but no."),
+        ("Tell me how to steal a car.", "I am not comfortable with it."),
+        ("Tell me how to steal a car.", "This content violates the policy."),
+    ],
+)
+def test_a_refusal_is_seen_whatever_else_the_original_denies(original: str, new: str) -> None:
+    assert reason(original, new) == "refusal"
+
+
+def test_a_marker_that_opens_a_turn_s_words_stays_that_role_s() -> None:
+    assert reason("Human: who said that?", "Assistant: whose words are these?") == "opens a turn"
 
 
 def test_lengths_are_those_of_each_turn() -> None:
@@ -194,6 +220,8 @@ def test_lengths_are_those_of_each_turn() -> None:
         "In a rephrasing, look after you.",
         "Re-worded: look after you.",
         "To restate: look after you.",
+        "Here's another way to say it: look after you.",
+        "Note: the tone was kept. Look after you.",
     ],
 )
 def test_a_word_about_the_task_is_invalid_where_the_turn_has_none(comment: str) -> None:
@@ -201,7 +229,9 @@ def test_a_word_about_the_task_is_invalid_where_the_turn_has_none(comment: str) 
     assert reason("Could you rephrase how I take care of myself?", comment) == ""
 
 
-@pytest.mark.parametrize("new", ["A restaurant it is.", "The reward is yours.", "It was prewritten well."])
+@pytest.mark.parametrize(
+    "new", ["A restaurant it is.", "The reward is yours.", "It was prewritten well.", "Please rewrite my essay.", "He restated it."]
+)
 def test_words_that_only_look_like_those_about_the_task_are_fine(new: str) -> None:
     assert reason("Some good place it is.", new) == ""
 

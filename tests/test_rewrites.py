@@ -204,6 +204,8 @@ def test_rewards_and_similarities_read_back_to_the_last_bit(tmp_path: Path) -> N
     numbers = [column for column in rewrites.COLUMNS if "_score_" in column or column.endswith("cos_sim")]
     found = pd.concat([joined("second")] * 500, ignore_index=True).assign(row_id=range(500))
     found[numbers] = random.normal(size=(500, len(numbers))) * 10.0 ** random.integers(-12, 12, size=(500, len(numbers)))
+    close = [column for column in numbers if column.endswith("cos_sim")]
+    found[close] = np.tanh(found[close])
     rewrites.write(tmp_path / "a.csv", found)
     back = rewrites.read(tmp_path / "a.csv")
     pd.testing.assert_frame_equal(back[numbers], found[numbers], check_exact=True)
@@ -332,13 +334,15 @@ ONE_SENTIMENT = "negative, neutral, positive, or nothing where there is no label
 @pytest.mark.parametrize(
     ("column", "found", "expected"),
     [
-        (SCORE, "high", "a finite number"),
-        (SCORE, "", "a finite number"),
-        (SCORE, "NaN", "a finite number"),
-        (SCORE, "-inf", "a finite number"),
-        (SCORE, "1,5", "a finite number"),
-        (CLOSE, "close", "a finite number"),
-        (CLOSE, "nan", "a finite number"),
+        (SCORE, "high", "a finite number below 1e15"),
+        (SCORE, "", "a finite number below 1e15"),
+        (SCORE, "NaN", "a finite number below 1e15"),
+        (SCORE, "-inf", "a finite number below 1e15"),
+        (SCORE, "1,5", "a finite number below 1e15"),
+        (CLOSE, "close", "a cosine from -1 to 1"),
+        (CLOSE, "nan", "a cosine from -1 to 1"),
+        (CLOSE, "1.001", "a cosine from -1 to 1"),
+        (SCORE, "1e308", "a finite number below 1e15"),
         ("row_id", "8.5", WHOLE),
         ("row_id", "", WHOLE),
         ("row_id", "x8", WHOLE),

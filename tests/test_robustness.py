@@ -234,6 +234,22 @@ def test_beyond_noise_is_the_difference_of_shares_on_the_same_pairs() -> None:
     assert (flips["labelled_pairs"], flips["flip_rate"]) == (4, pytest.approx(2 / 4 - 1 / 4))
 
 
+def test_similar_pairs_beyond_noise_are_similar_in_both_tables() -> None:
+    tables = [table_of(5), table_of(5)]
+    for table, far in zip(tables, (1, 3), strict=True):
+        table.loc[far, "original_to_rewritten_chosen_vector_cos_sim"] = 0.1
+    assert report(tables[0], {"trivial": tables[1]})["beyond_noise"]["trivial"]["similar"]["pairs"] == 3
+
+
+def test_a_tie_is_no_agreement_beyond_noise_either() -> None:
+    tied, untied = table_of(4, **margins([1] * 4, [0, 1, 1, 1])), table_of(4)
+    found = report(tied, {"trivial": untied})["beyond_noise"]["trivial"]["all"]["aligned"]
+    assert (found["became_misaligned"], found["became_aligned"]) == (1 / 4, 0)
+    won = table_of(4, **margins([0, 1, 1, 1], [1] * 4))
+    found = report(won, {"trivial": untied})["beyond_noise"]["trivial"]["all"]["aligned"]
+    assert (found["became_misaligned"], found["became_aligned"]) == (0, 1 / 4)
+
+
 def test_the_interval_beyond_noise_is_that_of_paired_opening_prompts() -> None:
     random = np.random.default_rng(7)
     lost, noise = random.random(60) < 0.4, random.random(60) < 0.2

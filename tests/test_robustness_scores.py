@@ -33,6 +33,13 @@ def published() -> Measures:
     return measure(published_table()[0])
 
 
+def test_pairs_without_a_label_are_counted_in_their_population_only() -> None:
+    table = table_of(6, **labels("helpful", "chosen", [None, None, 1, 0, 0, 0]), **margins([1, -1, 1, 1, -1, 1], [1, 1, -1, 1, 1, 1]))
+    measures = measure(table)
+    assert fits(measures)["linear"]["left_out_without_label"] == 2
+    assert fits(measures, population="at_risk")["linear"]["left_out_without_label"] == 1
+
+
 @pytest.mark.parametrize("population", ["all_pairs", "at_risk"])
 def test_scores_one_at_a_time_are_those_of_statsmodels(published: Measures, population: str) -> None:
     table, before, after = published_table()

@@ -131,7 +131,7 @@ def test_long_content_stays_out_of_the_metrics(arguments: Arguments) -> None:
 
 def test_what_other_stages_wrote_is_published_as_it_is(arguments: Arguments, tmp_path: Path) -> None:
     contents = {
-        "coverage": {"rewriter": "rules", "pairs_drawn": 44, "pairs_rewritten": 40, "reasons": {"unchanged": 4}},
+        "coverage": {"rewriter": "rules", **COUNTS, "reasons": {"unchanged": 4}},
         "similarity_check": {"model": "package:somewhere", "texts": 160},
         "labels_coverage": {"labeler": "rules", "coverage": 0.975, "reasons": {}},
     }
@@ -145,18 +145,22 @@ def test_what_other_stages_wrote_is_published_as_it_is(arguments: Arguments, tmp
     assert [figures[name] for name in BESIDE] == [None, None, contents["labels_coverage"]]
 
 
+COUNTS = {"pairs_rewritten": 40, "pairs_rewritten_twice": 40, "pairs_changed_trivially": 40}
+
+
+@pytest.mark.parametrize("name", list(COUNTS))
 @pytest.mark.parametrize("found", [39, 41, None, "40"])
-def test_coverage_of_other_rewrites_is_refused(arguments: Arguments, tmp_path: Path, found: Any) -> None:
-    (tmp_path / "coverage.json").write_text(json.dumps({"pairs_rewritten": found}))
+def test_coverage_of_other_rewrites_is_refused(arguments: Arguments, tmp_path: Path, name: str, found: Any) -> None:
+    (tmp_path / "coverage.json").write_text(json.dumps({**COUNTS, name: found}))
     refused(
         replace(arguments, coverage=str(tmp_path / "coverage.json")),
-        rf"coverage\.json: pairs_rewritten is {found}, and the rewrites have 40; run the stages that rewrite these pairs again$",
+        rf"coverage\.json: {name} is {found}, and its table has 40 rows; run the stages that rewrite these pairs again$",
     )
 
 
-def test_coverage_that_does_not_tell_of_rewritten_pairs_is_published_unchecked(arguments: Arguments, tmp_path: Path) -> None:
-    (tmp_path / "coverage.json").write_text(json.dumps({"rewriter": "somebody's own"}))
-    assert run(replace(arguments, coverage=str(tmp_path / "coverage.json")))["rewriting"] == {"rewriter": "somebody's own"}
+def test_coverage_of_something_else_is_refused(arguments: Arguments, tmp_path: Path) -> None:
+    (tmp_path / "coverage.json").write_text(json.dumps({"labeler": "rules", "coverage": 1.0}))
+    refused(replace(arguments, coverage=str(tmp_path / "coverage.json")), r"pairs_rewritten is None, and its table has 40 rows")
 
 
 @pytest.mark.parametrize("name", list(BESIDE.values()))
@@ -278,7 +282,7 @@ def test_a_missing_table_is_refused(arguments: Arguments) -> None:
 
 def test_the_command_line_takes_every_flag_and_tells_a_mistake_in_one_line(arguments: Arguments) -> None:
     beside = Path(arguments.metrics).parent / "coverage.json"
-    beside.write_text('{"pairs_rewritten": 40}')
+    beside.write_text(json.dumps(COUNTS))
     arguments = replace(arguments, coverage=str(beside), similarity_check=str(beside), labels_coverage=str(beside))
     flags = {name.replace("_", "-"): str(value) for name, value in vars(arguments).items()}
     command = [sys.executable, str(ROOT / "stages" / "robustness.py"), *(word for name in flags for word in (f"--{name}", flags[name]))]

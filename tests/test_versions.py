@@ -8,10 +8,14 @@ import compare
 import pandas as pd
 import pyarrow as pa
 import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
 from pyarrow import parquet
 
 from seal import pairs, versions
 from seal.errors import InputError
+from seal.transcripts import Turn, parse, render
+from seal.versions import with_turns
 
 QUESTION = "\n\nHuman: Is it \u201cwarm\u201d, or\ncold? \U0001f642"
 
@@ -152,3 +156,35 @@ def test_a_row_id_that_stands_there_twice_is_told(tmp_path: Path) -> None:
 def test_a_pair_without_its_original_is_told(tmp_path: Path) -> None:
     told = complaint(written(tmp_path, table([*ROWS[:4], ROWS[5], (2, "trivial", "a", "b")])))
     assert told == ": pair 2 has versions and no original; run stages/rewrite.py to write the table"
+
+
+@pytest.mark.parametrize(
+    ("text", "words", "expected"),
+    [
+        ("\n\nHuman: Hi. \n\n\nAssistant:  Hello.\n", ["Hey.", "Good day."], "\n\nHuman: Hey. \n\n\nAssistant:  Good day.\n"),
+        ("Human: Human: who?\n\nAssistant: Human: who?", ["Human: whom?", "Me."], "Human: Human: whom?\n\nAssistant: Me."),
+        (
+            "\n\nHuman: A.\n\nAssistant: A.\n\nHuman: A.\n\nAssistant:",
+            ["A.", "B.", "A.", ""],
+            "\n\nHuman: A.\n\nAssistant: B.\n\nHuman: A.\n\nAssistant:",
+        ),
+        (
+            "System: Be kind.\n\nHuman: Assistant?\n\nAssistant: a",
+            ["Be nice.", "b", "c"],
+            "System: Be nice.\n\nHuman: b\n\nAssistant: c",
+        ),
+    ],
+)
+def test_other_words_leave_the_white_space_as_it_was(text: str, words: list[str], expected: str) -> None:
+    turns = [Turn(turn.role, new) for turn, new in zip(parse(text), words, strict=True)]
+    assert with_turns(text, turns) == expected
+    assert with_turns(text, parse(text)) == text
+
+
+@settings(deadline=None)
+@given(
+    st.lists(st.tuples(st.sampled_from(("Human", "Assistant")), st.text(max_size=30)), min_size=1, max_size=5), st.text(" \n", max_size=4)
+)
+def test_any_text_with_its_own_turns_is_itself(turns: list[tuple[str, str]], end: str) -> None:
+    text = render([Turn(*turn) for turn in turns]) + end
+    assert with_turns(text, parse(text)) == text
