@@ -317,6 +317,8 @@ def test_every_slot_of_a_rule_is_filled_once() -> None:
         ("She took off her hat.", {"She took her hat off."}),
         ("They remember the war.", {"They recall the war."}),
         ("It rains every night.", {"It rains each night."}),
+        ("It rains almost every day.", {"It rains nearly every day.", "It rains almost daily.", "It rains nearly daily."}),
+        ("It rains nearly every night.", {"It rains almost every night."}),
         ("What is jazz?", {"What's jazz?"}),
         ("They are tired of it.", {"They're tired of it."}),
         ("What city do you live in?", {"Which city do you live in?"}),

@@ -107,7 +107,13 @@ def test_nothing_is_sent_without_leave(server: Server, study: Rewording) -> None
         f'{{"turn_1": {{"role": "Human", "text": "{QUESTION}"}}, "turn_2": {{"role": "Assistant", "text": "quokka 0 {side}."}}}}'
         for side in PREFERENCES
     ]
-    tokens = [(system + len(each), len(each)) for each in turns]  # three characters to a token; answers as long as what is reworded
+    schema = len(
+        '{"type": "json_schema", "json_schema": {"name": "rewrite", "strict": true, "schema": {"type": "object", "properties": {"turn_1": '
+        '{"type": "string"}, "turn_2": {"type": "string"}}, "required": ["turn_1", "turn_2"], "additionalProperties": false}}}'
+    )
+    tokens = [
+        (system + schema + len(each), len(each)) for each in turns
+    ]  # three characters to a token; answers as long as what is reworded
     usd = 2 * NUMBER * sum((question * 1 + answer * 2) / 3 / 1e6 for question, answer in tokens)
     line = study.rewrite(max_cost_usd=0).line
     assert "US dollars, and max-cost-usd is 0: nothing of it was sent" in line
