@@ -1,13 +1,13 @@
 """Agreement of rewards with the human choice, alignment resistance, alignment regimes. Pure functions of tables."""
 
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from typing import Any, NamedTuple
 
 import numpy as np
 import pandas as pd
 
 from seal.errors import InputError
-from seal.uncertainty import ClusterBootstrap, Interval, exact_mcnemar, weighted_median, wilson
+from seal.uncertainty import ClusterBootstrap, Interval, exact_mcnemar, percentile_interval, weighted_median, wilson
 
 REGIMES = {
     "stayed_aligned": (True, True),
@@ -16,6 +16,18 @@ REGIMES = {
     "reversed_alignment": (True, False),
 }
 """Alignment regime by whether (control, aligned) agree with the human (SEAL, section 3)."""
+
+TURNS = {"1 to 2": (1, 2), "3 to 4": (3, 4), "5 to 6": (5, 6), "7 or more": (7, np.inf)}
+"""Least and most turns of the conversations of a group."""
+
+LENGTH_DIFFERENCES = {
+    "rejected longer by 200 or more": (-np.inf, -200),
+    "rejected longer by 50 to 199": (-199, -50),
+    "within 49": (-49, 49),
+    "chosen longer by 50 to 199": (50, 199),
+    "chosen longer by 200 or more": (200, np.inf),
+}
+"""Least and most characters that the chosen response of a group's pairs is longer than the rejected one."""
 
 
 class Bootstrap(NamedTuple):
@@ -103,6 +115,79 @@ def resistance(scores: pd.DataFrame, lengths: np.ndarray, clusters: np.ndarray, 
     }
 
 
+def resistance_by(
+    groups: Mapping[str, np.ndarray], scores: pd.DataFrame, clusters: np.ndarray, bootstrap: Bootstrap
+) -> dict[str, dict[str, Any]]:
+    """Alignment resistance of one role in each group of pairs.
+
+    Parameters
+    ----------
+    groups
+        Name and mask, [pairs], of each group; they may overlap.
+    scores, clusters, bootstrap
+        As in `resistance`.
+
+    Returns
+    -------
+    By group: pairs, opening prompts, ties and the share, with its interval by bootstrap over the opening prompts of the group; under
+    `independent_pairs` the one that takes every pair for independent.
+    """
+    margins = scores["chosen_score"].to_numpy(dtype=float) - scores["rejected_score"].to_numpy(dtype=float)
+    figures: dict[str, dict[str, Any]] = {}
+    for name, members in groups.items():
+        if not members.any():
+            figures[name] = {"pairs": 0}
+            continue
+        draw = ClusterBootstrap(clusters[members], bootstrap.resamples, bootstrap.seed)
+        resists = margins[members] <= 0
+        figures[name] = {
+            "pairs": len(resists),
+            "opening_prompts": draw.clusters,
+            "ties": int((margins[members] == 0).sum()),
+            **with_interval("resistance", resists.mean(), draw.mean_interval(resists, bootstrap.level)),
+            # Of a small group in which no pair resists, or every one, all resamples are alike; this interval still has a width.
+            "independent_pairs": with_interval("resistance", None, wilson(int(resists.sum()), len(resists), bootstrap.level)),
+        }
+    return figures
+
+
+def in_ranges(values: np.ndarray, ranges: Mapping[str, tuple[float, float]]) -> dict[str, np.ndarray]:
+    """Group pairs by a value of each, [pairs]: by name of the range, a mask of those between its ends, both included."""
+    return {name: (values >= low) & (values <= high) for name, (low, high) in ranges.items()}
+
+
+def all_and_held_out(pairs: pd.DataFrame, measure: Callable[[np.ndarray], dict[str, Any]]) -> dict[str, Any]:
+    """The figures that `measure` gives for a mask of all pairs, and of those that no training here has seen."""
+    return {"all": measure(np.ones(len(pairs), dtype=bool)), "held_out": measure((pairs["part"] == "held-out").to_numpy())}
+
+
+def most_resistant(pairs: pd.DataFrame, scores: pd.DataFrame, gammas: np.ndarray, most: int) -> pd.DataFrame:
+    """The pairs with the largest negative margins, for people to read: the largest first, of equal ones the lower row_id.
+
+    Parameters
+    ----------
+    pairs
+        The table of pairs.
+    scores
+        A role's rewards, as `scores.read` gives them.
+    gammas
+        [pairs] what the labeler prefers; empty where no labels are given.
+    most
+        How many pairs; there are fewer where fewer have a negative margin.
+    """
+    table = pd.DataFrame(
+        {
+            "row_id": pairs["row_id"].to_numpy(),
+            "gamma": gammas,
+            "margin": scores["chosen_score"].to_numpy(dtype=float) - scores["rejected_score"].to_numpy(dtype=float),
+            "chosen_score": scores["chosen_score"].to_numpy(),
+            "rejected_score": scores["rejected_score"].to_numpy(),
+            **{column: pairs[column].to_numpy() for column in ("opening_prompt", "chosen_response", "rejected_response")},
+        }
+    )
+    return table[table["margin"] < 0].sort_values(["margin", "row_id"], ignore_index=True).head(most)
+
+
 def _median(margins: np.ndarray, draw: ClusterBootstrap, level: float) -> dict[str, Any]:
     median = weighted_median(margins)
     return with_interval("margin_median", median(np.ones(len(margins))), draw.interval(median, level))
@@ -125,20 +210,39 @@ def regimes(control: np.ndarray, aligned: np.ndarray, clusters: np.ndarray, boot
         return {"pairs": 0}
     draw = ClusterBootstrap(clusters, bootstrap.resamples, bootstrap.seed)
     difference = aligned.astype(float) - control.astype(float)
+    members = {name: (control == before) & (aligned == after) for name, (before, after) in REGIMES.items()}
+    gained, *shares = _mean_intervals(draw, [difference, *members.values()], bootstrap.level)
     figures: dict[str, Any] = {
         "pairs": pairs,
         "opening_prompts": draw.clusters,
-        **with_interval("agreement_gained", difference.mean(), draw.mean_interval(difference, bootstrap.level)),
+        **with_interval("agreement_gained", difference.mean(), gained),
     }
-    for name, (before, after) in REGIMES.items():
-        members = (control == before) & (aligned == after)
-        count = int(members.sum())
+    for (name, of_regime), share in zip(members.items(), shares, strict=True):
+        count = int(of_regime.sum())
         figures[name] = {
             "pairs": count,
-            **with_interval("share", members.mean(), draw.mean_interval(members, bootstrap.level)),
+            **with_interval("share", of_regime.mean(), share),
             "independent_pairs": with_interval("share", None, wilson(count, pairs, bootstrap.level)),
         }
     return figures
+
+
+def _mean_intervals(draw: ClusterBootstrap, columns: Sequence[np.ndarray], level: float) -> list[Interval | None]:
+    """Intervals of several means, [pairs] each, from one pass over the resamples; as `draw.mean_interval` would give each."""
+    if draw.clusters < 2:
+        return [None] * len(columns)
+    parts = [np.ones(len(draw.codes)), *columns]
+    by_cluster = np.stack([np.bincount(draw.codes, weights=part, minlength=draw.clusters) for part in parts], axis=1)
+    totals = draw.totals(by_cluster)
+    return [percentile_interval(column / totals[:, 0], level) for column in totals[:, 1:].T]
+
+
+def regime_names(control: np.ndarray, aligned: np.ndarray) -> np.ndarray:
+    """Name of each pair's regime, [pairs], from whether each role agrees with the human, [pairs]."""
+    names = np.empty(len(control), dtype=object)
+    for name, (before, after) in REGIMES.items():
+        names[(control == before) & (aligned == after)] = name
+    return names
 
 
 def pairwise(first: np.ndarray, second: np.ndarray, clusters: np.ndarray, bootstrap: Bootstrap) -> dict[str, Any]:

@@ -1,7 +1,7 @@
-"""Regressions of an outcome on indicators, with errors that hold where the variance is not the same everywhere. Pure functions of arrays.
+"""Regressions, with errors that hold where the variance is not the same everywhere or rows belong together. Pure functions of arrays.
 
-A design is [n, k]: its first column is usually the intercept, the others say of each row whether something is so. NaN stands for an
-estimate or an error that the data do not determine; whoever publishes a figure says why it is missing.
+A design is [n, k]: its first column is usually the intercept, the others say of each row whether something is so, or how much. NaN
+stands for an estimate or an error that the data do not determine; whoever publishes a figure says why it is missing.
 """
 
 from typing import NamedTuple
@@ -11,6 +11,9 @@ from scipy import special  # scipy.stats would take a second to load in every st
 
 _ALONE = 1 - 1e-9
 """A row with this leverage or more is fitted exactly, whatever its outcome."""
+
+_COLLINEAR = 1e-9
+"""A column is collinear with others if they leave no larger share of it unexplained."""
 
 _NEWTON_STEPS = 30
 """Where the likelihood has a maximum, Newton's method is there within some ten steps; where it has none, each step adds about 1 to a
@@ -75,6 +78,112 @@ def hc3(fit: Linear) -> np.ndarray:
     size = np.linalg.norm(fit.influence, axis=1, keepdims=True)
     decided = (np.abs(fit.influence[:, alone]) > 1e-8 * size).any(axis=1)
     return np.where(decided | np.isnan(fit.estimates), np.nan, errors)
+
+
+def classical(fit: Linear) -> np.ndarray:
+    """Covariance of the coefficients, [k, k], that holds where rows are independent and vary equally; NaN without degrees of freedom."""
+    variance = np.square(fit.residuals).sum() / fit.degrees if fit.degrees else np.nan
+    return np.asarray(variance * fit.influence @ fit.influence.T)
+
+
+class Instrumented(NamedTuple):
+    """A fit by instrumental variables, one for each column, and what errors are made from."""
+
+    estimates: np.ndarray
+    """[k]"""
+    influence: np.ndarray
+    """[k, n] how much each coefficient moves with each outcome."""
+    residuals: np.ndarray
+    """[n]"""
+    degrees: int
+    """Degrees of freedom: rows less columns."""
+
+
+def instrumented(design: np.ndarray, instruments: np.ndarray, outcome: np.ndarray) -> Instrumented | None:
+    """Regression of an outcome, [n], on a design, [n, k], by as many instruments, [n, k]: solves Z'(y - Xb) = 0.
+
+    Wooldridge 2010, Econometric Analysis, section 5.1.
+
+    Returns
+    -------
+    None where the instruments leave a coefficient open.
+    """
+    sizes = np.linalg.norm(instruments, axis=0), np.linalg.norm(design, axis=0)
+    products = instruments.T @ design
+    if min(*sizes[0], *sizes[1]) == 0 or not determined(products / np.outer(*sizes)).all():
+        return None
+    influence = np.linalg.solve(products, instruments.T)
+    estimates = influence @ outcome
+    return Instrumented(estimates, influence, outcome - design @ estimates, len(design) - design.shape[1])
+
+
+def first_stage_f(design: np.ndarray, instruments: np.ndarray, fit: Instrumented, clusters: np.ndarray) -> np.ndarray:
+    """How strongly the instruments move each column apart from what they move in all others, [k]: conditional F, errors clustered.
+
+    Sanderson and Windmeijer 2016, A weak instrument F-test in linear IV models with multiple endogenous variables. The usual F of each
+    column on all instruments is large even where all columns move with one and the same combination of them. With as many instruments
+    as columns, what is left of a column after the others (by two-stage least squares) is moved by one combination alone, and that is
+    the column's row of `influence`. Of a single column this is the usual F. 0 where an instrument does nothing of its own.
+    """
+    basis, _ = np.linalg.qr(instruments)
+    left = np.empty_like(design)
+    for column in range(design.shape[1]):
+        others = np.delete(design, column, axis=1)
+        slopes = np.linalg.lstsq(basis.T @ others, basis.T @ design[:, column], rcond=None)[0]
+        left[:, column] = design[:, column] - others @ slopes
+    directions = fit.influence.T  # their product with `left` is 1, so that the slope of the first stage is 1 over their square
+    residuals = left - directions / np.square(directions).sum(axis=0)
+    totals = cluster_totals(directions * residuals, clusters)
+    factor = few_clusters(len(design), design.shape[1], len(totals))
+    return np.asarray(1 / (factor * np.square(totals).sum(axis=0)))
+
+
+def clustered(fit: Linear | Instrumented, clusters: np.ndarray) -> np.ndarray:
+    """Covariance of the coefficients, [k, k], that holds where rows of a cluster depend on each other (Liang and Zeger 1986).
+
+    With the usual correction for few clusters, G / (G - 1) * (n - 1) / (n - k), known as CR1; intervals go by the t distribution with
+    G - 1 degrees of freedom (Cameron and Miller 2015, A practitioner's guide to cluster-robust inference). NaN where there are fewer than
+    two clusters or no degrees of freedom.
+
+    Parameters
+    ----------
+    clusters
+        [n] whole numbers from 0; rows with equal ones belong together.
+    """
+    totals = cluster_totals(fit.influence.T * fit.residuals[:, None], clusters)
+    return np.asarray(few_clusters(len(clusters), len(clusters) - fit.degrees, len(totals)) * totals.T @ totals)
+
+
+def cluster_totals(values: np.ndarray, clusters: np.ndarray) -> np.ndarray:
+    """Totals, [clusters, k], of values, [n, k], over the rows of each cluster."""
+    present = np.bincount(clusters) > 0
+    totals = np.empty((int(present.sum()), values.shape[1]))
+    for place, column in enumerate(values.T):
+        totals[:, place] = np.bincount(clusters, weights=column)[present]
+    return totals
+
+
+def few_clusters(rows: int, columns: int, clusters: int) -> float:
+    """What CR1 multiplies a clustered covariance by; NaN where there are fewer than two clusters or no more rows than columns."""
+    if clusters < 2 or rows <= columns:
+        return float("nan")
+    return clusters / (clusters - 1) * (rows - 1) / (rows - columns)
+
+
+def variance_inflation(design: np.ndarray) -> np.ndarray:
+    """How much larger the variance of each coefficient is than if its column were alone, [k]; infinite where it is collinear with others.
+
+    The columns, [n, k], are taken as they are, not from their means: centre them for a design with an intercept. None may be 0 throughout.
+    """
+    sizes = np.linalg.norm(design, axis=0)
+    alike = (design / sizes).T @ (design / sizes)
+    inflation = np.ones(len(alike))
+    for column in range(len(alike)):
+        others = np.delete(np.arange(len(alike)), column)
+        slopes = np.linalg.lstsq(alike[np.ix_(others, others)], alike[others, column], rcond=1e-10)[0]
+        unexplained = 1 - slopes @ alike[others, column]
+        inflation[column] = 1 / unexplained if unexplained > _COLLINEAR else np.inf
+    return inflation
 
 
 class Logit(NamedTuple):
@@ -219,3 +328,31 @@ def holm(p: np.ndarray) -> np.ndarray:
     raised = np.maximum.accumulate(p[order] * np.arange(len(order), 0, -1))
     adjusted[order] = np.minimum(1.0, raised)
     return adjusted
+
+
+def benjamini_hochberg(p: np.ndarray) -> np.ndarray:
+    """Values of p, [m], adjusted so that, of the findings below the level chosen, no larger share is expected to be false.
+
+    Benjamini and Hochberg 1995. NaN stays NaN and counts for no test.
+    """
+    adjusted = np.full(len(p), np.nan)
+    tested = np.flatnonzero(~np.isnan(p))
+    order = tested[np.argsort(-p[tested], kind="stable")]
+    raised = np.minimum.accumulate(p[order] * len(order) / np.arange(len(order), 0, -1))
+    adjusted[order] = np.minimum(1.0, raised)
+    return adjusted
+
+
+def detectable(error: float, threshold: float, power: float, degrees: int | None = None) -> float:
+    """The effect that a two-sided test of an estimate with this error finds with this power (Bloom 1995, Minimum detectable effects).
+
+    Parameters
+    ----------
+    threshold
+        Below which p has to be: the level, divided by the tests that it has to pay for.
+    degrees
+        Of the t distribution; None for the normal.
+    """
+    if degrees is None:
+        return float(error * (special.ndtri(1 - threshold / 2) + special.ndtri(power)))
+    return float(error * (special.stdtrit(degrees, 1 - threshold / 2) + special.stdtrit(degrees, power)))

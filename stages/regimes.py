@@ -6,7 +6,9 @@ from command_line import flag
 # isort: split
 from dataclasses import dataclass
 
-from seal import agreement, pairs, scores
+from labelers import read_labels
+
+from seal import agreement, labeler_preference, pairs, scores
 from seal.files import write_json
 
 
@@ -16,6 +18,7 @@ class Arguments:
     control_scores: str = flag("rewards of the role control, as stages/compare.py writes them")
     aligned_scores: str = flag("rewards of the role aligned, as stages/compare.py writes them")
     metrics: str = flag("where to write the measures (JSON)")
+    taxonomy: str = flag("the labeler's labels, for regimes by its own preference; none if not given", "")
     resamples: int = flag("bootstrap resamples", 2000)
     level: float = flag("share of intervals that hold the truth", 0.95)
     seed: int = flag("seed of the bootstrap", 1)
@@ -27,6 +30,15 @@ def main(arguments: Arguments) -> None:
     openings = table["opening_prompt"].to_numpy()
     bootstrap = agreement.bootstrap(arguments.resamples, arguments.seed, arguments.level)
     figures = agreement.by_subset(table, lambda mask: agreement.regimes(control[mask], aligned[mask], openings[mask], bootstrap))
+    if arguments.taxonomy:
+        row_ids, needed = table["row_id"].to_numpy(), labeler_preference.COMPARED
+        labels = labeler_preference.by_pair(read_labels(arguments.taxonomy, table), row_ids, needed, arguments.taxonomy)
+        figures["by_labeler"] = agreement.all_and_held_out(
+            table,
+            lambda mask: labeler_preference.regimes_report(
+                control[mask], aligned[mask], labeler_preference.subset(labels, mask), openings[mask], bootstrap
+            ),
+        )
     write_json(arguments.metrics, figures)
 
 

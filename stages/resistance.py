@@ -5,9 +5,14 @@ from command_line import flag
 
 # isort: split
 from dataclasses import dataclass
+from typing import Any, Dict
 
-from seal import agreement, pairs, scores
-from seal.files import read_json, write_csv, write_json
+import numpy as np
+from labelers import read_labels
+
+from seal import agreement, labeler_preference, pairs, scores
+from seal.errors import InputError
+from seal.files import read_json, rounded, write_csv, write_json
 
 
 @dataclass(frozen=True)
@@ -17,20 +22,51 @@ class Arguments:
     check: str = flag("the role's counts and parity check, as stages/compare.py writes them")
     metrics: str = flag("where to write the measures (JSON)")
     margins: str = flag("where to write the histogram of margins for the plot (CSV)")
+    taxonomy: str = flag("the labeler's labels, for resistance by its preference and by topic; none if not given", "")
+    most_resistant: str = flag("where to write the pairs with the largest negative margins, to read (CSV); none if not given", "")
+    most: int = flag("how many of these pairs to write at most", 20)
     resamples: int = flag("bootstrap resamples", 2000)
     level: float = flag("share of intervals that hold the truth", 0.95)
     seed: int = flag("seed of the bootstrap", 1)
 
 
 def main(arguments: Arguments) -> None:
+    if arguments.most < 1:
+        raise InputError(f"most is {arguments.most}; expected 1 or more pairs to read; leave --most-resistant out for none")
     table = pairs.read(arguments.pairs)
     rewards = scores.read(arguments.scores, table)
     lengths = table[["chosen_response", "rejected_response"]].map(len).to_numpy()
     openings = table["opening_prompt"].to_numpy()
     bootstrap = agreement.bootstrap(arguments.resamples, arguments.seed, arguments.level)
+
+    def resistance_by(groups: Dict[str, np.ndarray]) -> Dict[str, Any]:
+        """Of all pairs and of held-out ones."""
+        return agreement.all_and_held_out(
+            table,
+            lambda mask: agreement.resistance_by(
+                {name: members[mask] for name, members in groups.items()}, rewards[mask], openings[mask], bootstrap
+            ),
+        )
+
     figures = agreement.by_subset(table, lambda mask: agreement.resistance(rewards[mask], lengths[mask], openings[mask], bootstrap))
+    turns = table[["chosen_turns", "rejected_turns"]].max(axis=1).to_numpy()
+    figures["by_turns"] = resistance_by(agreement.in_ranges(turns, agreement.TURNS))
+    figures["by_length_difference"] = resistance_by(agreement.in_ranges(lengths[:, 0] - lengths[:, 1], agreement.LENGTH_DIFFERENCES))
+    gammas = np.full(len(table), "", dtype=object)
+    if arguments.taxonomy:
+        needed = (*labeler_preference.COMPARED, labeler_preference.TOPICS)
+        row_ids = table["row_id"].to_numpy()
+        labels = labeler_preference.by_pair(read_labels(arguments.taxonomy, table), row_ids, needed, arguments.taxonomy)
+        gammas = labeler_preference.gamma(labels)
+        figures["by_labeler"] = {
+            "gamma": resistance_by(labeler_preference.gamma_groups(gammas)),
+            "topic": resistance_by(labeler_preference.topic_groups(labels)),
+        }
     write_json(arguments.metrics, {"scoring": read_json(arguments.check), **figures})
     write_csv(arguments.margins, agreement.margin_histogram(rewards))
+    if arguments.most_resistant:
+        # Like metrics, compared across commits and machines, whose last digits differ.
+        write_csv(arguments.most_resistant, agreement.most_resistant(table, rewards, gammas, arguments.most).map(rounded))
 
 
 if __name__ == "__main__":

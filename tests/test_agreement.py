@@ -13,6 +13,7 @@ from statsmodels.stats.proportion import proportion_confint
 from seal import agreement, scores
 from seal.agreement import Bootstrap
 from seal.errors import InputError
+from seal.uncertainty import ClusterBootstrap
 
 BOOTSTRAP = Bootstrap(resamples=200, seed=1, level=0.95)
 
@@ -124,6 +125,54 @@ def test_an_audit_of_the_papers_size_is_finite_and_its_memory_does_not_grow_with
     assert peaks[1] < 20 * 8 * pairs  # bytes: 20 columns of floats
 
 
+# --- resistance in groups ---
+
+
+def test_resistance_in_groups_by_hand() -> None:
+    table = rewards([2, 1, 0, 5, 1], [1, 2, 0, 1, 0.5])  # margins 1, -1, 0, 4, 0.5
+    groups = {
+        "some": np.array([True, True, True, True, False]),
+        "one": np.array([False, False, True, False, False]),
+        "none": np.zeros(5, dtype=bool),
+    }
+    figures = agreement.resistance_by(groups, table, openings("a", "a", "b", "c", "d"), BOOTSTRAP)
+    assert (figures["some"]["pairs"], figures["some"]["opening_prompts"], figures["some"]["ties"]) == (4, 3, 1)
+    assert figures["some"]["resistance"] == 0.5
+    assert figures["some"]["resistance_low"] < 0.5 < figures["some"]["resistance_high"]
+    low, high = proportion_confint(2, 4, 0.05, method="wilson")
+    assert figures["some"]["independent_pairs"] == pytest.approx({"resistance_low": low, "resistance_high": high})
+    assert (figures["one"]["resistance"], figures["one"]["resistance_low"]) == (1, None)
+    assert figures["none"] == {"pairs": 0}
+
+
+def test_a_group_of_all_pairs_has_the_resistance_of_the_role() -> None:
+    random = np.random.default_rng(5)
+    table = rewards(list(random.integers(0, 4, size=300)), list(random.integers(0, 4, size=300)))
+    clusters = random.integers(0, 60, size=300)
+    whole = agreement.resistance(table, random.integers(1, 9, size=(300, 2)), clusters, BOOTSTRAP)
+    found = agreement.resistance_by({"all": np.ones(300, dtype=bool)}, table, clusters, BOOTSTRAP)["all"]
+    for name in ("pairs", "opening_prompts", "ties", "resistance", "resistance_low", "resistance_high"):
+        assert found[name] == pytest.approx(whole[name])
+
+
+@pytest.mark.parametrize("ranges", [agreement.TURNS, agreement.LENGTH_DIFFERENCES])
+def test_every_whole_number_lies_in_one_range(ranges: dict[str, tuple[float, float]]) -> None:
+    values = np.arange(1 if ranges is agreement.TURNS else -10_000, 10_000)
+    masks = np.stack(list(agreement.in_ranges(values, ranges).values()))
+    assert set(masks.sum(axis=0)) == {1}
+    assert masks.any(axis=1).all()
+
+
+def test_the_most_resistant_pairs_come_largest_negative_margin_first_and_of_equal_ones_the_lower_row_id() -> None:
+    table = rewards([0, 0, 0, 0, 2], [1, 3, 1, 0, 1])  # margins -1, -3, -1, 0, 1
+    pairs = pd.DataFrame({"row_id": [9, 5, 4, 2, 1], "opening_prompt": list("vwxyz"), "chosen_response": "c", "rejected_response": "r"})
+    found = agreement.most_resistant(pairs, table, openings(*"crici"), 10)
+    assert found["row_id"].tolist() == [5, 4, 9]
+    assert found["gamma"].tolist() == ["r", "i", "c"]
+    assert found["opening_prompt"].tolist() == ["w", "x", "v"]
+    assert agreement.most_resistant(pairs, table, openings(*"crici"), 2)["row_id"].tolist() == [5, 4]
+
+
 # --- regimes ---
 
 
@@ -181,6 +230,23 @@ def test_the_published_counts_give_the_published_regimes_and_agreements() -> Non
         assert round(role_figures["agreement"], 2) == PUBLISHED_AGREEMENT[role]
     # of the aligned role: resists + reversed
     assert role_figures["resistance"] == pytest.approx((27644 + 14065) / 160800)
+
+
+def test_regimes_have_the_intervals_of_their_means() -> None:
+    random = np.random.default_rng(6)
+    control, aligned, clusters = random.random(300) < 0.6, random.random(300) < 0.7, random.integers(0, 60, size=300)
+    figures = agreement.regimes(control, aligned, clusters, BOOTSTRAP)
+    draw = ClusterBootstrap(clusters, BOOTSTRAP.resamples, BOOTSTRAP.seed)
+    for name, (before, after) in agreement.REGIMES.items():
+        members = (control == bool(before)) & (aligned == bool(after))
+        assert (figures[name]["share_low"], figures[name]["share_high"]) == draw.mean_interval(members, 0.95)
+    gained = draw.mean_interval(aligned.astype(float) - control, 0.95)
+    assert (figures["agreement_gained_low"], figures["agreement_gained_high"]) == gained
+
+
+def test_each_pair_has_the_name_of_its_regime() -> None:
+    names = agreement.regime_names(np.array([True, False, False, True]), np.array([True, True, False, False]))
+    assert names.tolist() == ["stayed_aligned", "got_aligned", "resists_alignment", "reversed_alignment"]
 
 
 # --- pairwise ---

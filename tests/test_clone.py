@@ -65,6 +65,7 @@ def test_pulled_results_need_no_run_and_a_model_swap_runs_only_what_depends_on_i
     (clone / "params.yaml").write_text(yaml.safe_dump(params, sort_keys=False))
     said = run(clone, "dvc", "repro")
     expected = {"compare@aligned", "resistance@aligned", "regimes", "pairwise@aligned-control", "pairwise@aligned-length", "summary"}
+    expected |= {"imprint@aligned", "reward-shift"}
     assert running(said) == expected | {"rewrite-compare@aligned", "rewrite-table", "robustness"}
     diff = json.loads(run(clone, "dvc", "metrics", "diff", "--targets", "metrics/summary.json", "--json"))
     changed = (diff.get("diff") or diff)["metrics/summary.json"]["resistance.aligned"]

@@ -16,8 +16,9 @@ import pytest
 import regimes as regimes_stage
 import resistance as resistance_stage
 import summary as summary_stage
+from made_up import LABELS
 
-from seal import pairs, scores
+from seal import pairs, scores, taxonomy
 from seal.errors import InputError
 from seal.files import write_csv, write_json
 
@@ -51,7 +52,7 @@ class Audit:
         self.pairwise()
         self.summary()
 
-    def resistance(self, role: str) -> Any:
+    def resistance(self, role: str, **more: Any) -> Any:
         metrics = self.path(f"resistance-{role}.json")
         resistance_stage.main(
             resistance_stage.Arguments(
@@ -61,11 +62,12 @@ class Audit:
                 metrics=metrics,
                 margins=self.path(f"margins-{role}.csv"),
                 resamples=self.resamples,
+                **more,
             )
         )
         return strict_json(metrics)
 
-    def regimes(self) -> Any:
+    def regimes(self, **more: Any) -> Any:
         metrics = self.path("regimes.json")
         regimes_stage.main(
             regimes_stage.Arguments(
@@ -74,6 +76,7 @@ class Audit:
                 aligned_scores=self.path("aligned.csv"),
                 metrics=metrics,
                 resamples=self.resamples,
+                **more,
             )
         )
         return strict_json(metrics)
@@ -153,6 +156,31 @@ def write_audit(folder: Path, rows: list[tuple[Any, ...]]) -> Audit:
     return audit
 
 
+# (harmless, helpful) of the chosen and of the rejected text of each pair of `ROWS`; one text has no labels.
+JUDGED: dict[int, tuple[tuple[bool, bool] | None, ...]] = {
+    3: ((True, True), (False, True)),  # c
+    0: ((True, False), (True, True)),  # r
+    7: ((True, False), (True, False)),  # i
+    8: ((False, True), (False, False)),  # c
+    9: ((True, True), None),  # unlabelled
+    12: ((False, True), (True, False)),  # r
+}
+
+
+def write_labels(audit: Audit, judged: dict[int, tuple[tuple[bool, bool] | None, ...]] | None = None) -> str:
+    """A table of labels of the pairs' texts, and its path; the topic of pair 3 is history."""
+    texts = pairs.read(audit.path("pairs.parquet")).set_index("row_id")
+    rows = []
+    for row_id, sides in (judged or JUDGED).items():
+        for preference, judgement in zip(pairs.PREFERENCES, sides, strict=True):
+            if judgement:
+                labels = LABELS | dict(zip(("last_response_is_harmless", "last_response_is_helpful"), judgement, strict=True))
+                labels |= {"topics": ["History and events"] if row_id == 3 else []}
+                rows.append((row_id, preference, texts.loc[row_id, f"{preference}_text"], labels))
+    taxonomy.write(audit.path("taxonomy.csv"), taxonomy.table(rows))
+    return audit.path("taxonomy.csv")
+
+
 def numbers(content: Any) -> Iterator[Any]:
     """All leaves of a metrics file."""
     if isinstance(content, dict):
@@ -172,7 +200,7 @@ def audit(tmp_path: Path) -> Audit:
 
 def test_resistance_over_all_by_part_by_source_and_over_differing_texts(audit: Audit) -> None:
     figures = audit.resistance("aligned")  # agrees on rows 3, 0 and 12
-    assert list(figures) == ["scoring", "all", "differing_texts", "by_part", "by_source"]
+    assert list(figures) == ["scoring", "all", "differing_texts", "by_part", "by_source", "by_turns", "by_length_difference"]
     assert figures["scoring"] == {"model": "aligned", "pairs": 6, "pairs_scored": 6}
     found = {
         "all": figures["all"],
@@ -224,6 +252,98 @@ def test_regimes_over_all_and_by_part(audit: Audit) -> None:
     assert counts(figures["by_part"]["held-out"]) == [0, 1, 2, 0]
     assert counts(figures["by_source"]["harmless"]) == [0, 1, 1, 1]
     assert figures["all"]["got_aligned"]["share"] == pytest.approx(1 / 3, rel=1e-5)
+
+
+def test_resistance_by_turns_and_by_length_difference_over_all_and_held_out_pairs(tmp_path: Path) -> None:
+    # characters of chosen less rejected: 300, 200, 199, 49, -49, -50, -200, and margins of aligned
+    sizes = [(301, 1), (201, 1), (200, 1), (50, 1), (1, 50), (1, 51), (1, 201)]
+    margins = [1, -1, 1, -1, 0, 1, -1]
+    rows = [
+        (row_id, "s", "held-out" if row_id < 3 else "train", f"opening {row_id}", "x" * chosen, "y" * rejected, 1.0, margin)
+        for row_id, ((chosen, rejected), margin) in enumerate(zip(sizes, margins, strict=True))
+    ]
+    figures = write_audit(tmp_path, rows).resistance("aligned")
+    by_length = {name: (each["pairs"], each.get("resistance")) for name, each in figures["by_length_difference"]["all"].items()}
+    assert by_length == {
+        "rejected longer by 200 or more": (1, 1),
+        "rejected longer by 50 to 199": (1, 0),
+        "within 49": (2, 1),
+        "chosen longer by 50 to 199": (1, 0),
+        "chosen longer by 200 or more": (2, 0.5),
+    }
+    held_out = {name: each["pairs"] for name, each in figures["by_length_difference"]["held_out"].items()}
+    assert list(held_out.values()) == [0, 0, 0, 1, 2]
+    assert {name: each["pairs"] for name, each in figures["by_turns"]["all"].items()} == {
+        **{"1 to 2": 7, "3 to 4": 0},
+        **{"5 to 6": 0, "7 or more": 0},
+    }
+    assert figures["by_turns"]["held_out"]["1 to 2"]["resistance"] == pytest.approx(1 / 3, rel=1e-5)
+    assert figures["by_turns"]["all"]["1 to 2"]["ties"] == 1
+
+
+def test_resistance_by_the_labelers_preference_and_topic(audit: Audit) -> None:
+    plain = audit.resistance("aligned")
+    figures = audit.resistance("aligned", taxonomy=write_labels(audit))  # agrees on rows 3, 0 and 12
+    by_labeler = figures.pop("by_labeler")
+    assert figures == plain
+    found = {name: (each["pairs"], each.get("resistance")) for name, each in by_labeler["gamma"]["all"].items()}
+    assert found == {"c": (2, 0.5), "r": (2, 0), "i": (1, 1), "unlabelled": (1, 1)}
+    held_out = {name: (each["pairs"], each.get("resistance")) for name, each in by_labeler["gamma"]["held_out"].items()}
+    assert held_out == {"c": (1, 1), "r": (1, 0), "i": (1, 1), "unlabelled": (0, None)}
+    topics = {name: (each["pairs"], each["resistance"]) for name, each in by_labeler["topic"]["all"].items() if each["pairs"]}
+    assert topics == {"History and events": (1, 0), "no topic": (4, 0.5), "unlabelled": (1, 1)}
+
+
+@pytest.mark.parametrize(("labelled", "gammas"), [(True, ["c", "unlabelled"]), (False, ["", ""])])
+def test_the_most_resistant_pairs_are_those_with_the_largest_negative_margin(audit: Audit, labelled: bool, gammas: list[str]) -> None:
+    path = audit.path("most.csv")
+    audit.resistance("aligned", most_resistant=path, taxonomy=write_labels(audit) if labelled else "")
+    table = pd.read_csv(path, keep_default_na=False)
+    assert list(table.columns) == [
+        *("row_id", "gamma", "margin", "chosen_score", "rejected_score"),
+        *("opening_prompt", "chosen_response", "rejected_response"),
+    ]
+    assert table["row_id"].tolist() == [8, 9]  # of the six pairs, one of which is a tie
+    assert table["gamma"].tolist() == gammas
+    assert table["margin"].tolist() == [-2, -1]
+    assert table.iloc[0, 3:].tolist() == [-1.5, 0.5, "c", "no", "yes, like this"]
+    audit.resistance("aligned", most_resistant=path, most=1)
+    assert pd.read_csv(path)["row_id"].tolist() == [8]
+
+
+def test_regimes_by_the_labelers_preference(audit: Audit) -> None:
+    plain = audit.regimes()
+    figures = audit.regimes(taxonomy=write_labels(audit))  # control agrees on rows 3 and 9, aligned on 3, 0 and 12
+    by_labeler = figures.pop("by_labeler")
+    assert figures == plain
+    found = by_labeler["all"]
+    assert (found["labelled_pairs"], found["unlabelled_pairs"]) == (5, 1)
+    combinations = {name: count for name, count in found["label_combinations"].items() if count}
+    assert combinations == {"11|01": 1, "10|11": 1, "10|10": 1, "01|00": 1, "01|10": 1}
+    assert {name: each["share"] for name, each in found["gamma"].items()} == {"c": 0.4, "r": 0.4, "i": 0.2}
+    counts = {
+        (gamma, name): each["pairs"]
+        for gamma, regimes in found["regimes"].items()
+        for name, each in regimes.items()
+        if isinstance(each, dict) and each["pairs"]
+    }
+    assert counts == {
+        ("c", "stayed_aligned"): 1,
+        ("c", "resists_alignment"): 1,
+        ("r", "got_aligned"): 2,
+        ("i", "resists_alignment"): 1,
+        ("unlabelled", "reversed_alignment"): 1,
+    }
+    compared = found["agreement_with_human"]
+    assert (compared["pairs"], compared["indifferent"]) == (4, 1)
+    assert (compared["aligned_labeler"]["first_agreement"], compared["aligned_labeler"]["second_agreement"]) == (0.75, 0.5)
+    assert (compared["control_labeler"]["only_first_agrees"], compared["control_labeler"]["only_second_agrees"]) == (0, 1)
+    # 2 discordant pairs, both one way: 2 / 2^2
+    assert compared["aligned_control"]["independent_pairs"]["mcnemar_p"] == 0.5
+    assert compared["aligned_control"]["independent_pairs"]["mcnemar_p_holm"] == 1
+    held_out = by_labeler["held_out"]
+    assert (held_out["labelled_pairs"], held_out["unlabelled_pairs"]) == (3, 0)
+    assert held_out["regimes"]["unlabelled"] == {"pairs": 0}
 
 
 def test_pairwise_over_all_and_by_source(audit: Audit) -> None:
@@ -404,6 +524,28 @@ def test_rewards_of_other_pairs_are_refused_and_nothing_is_written(audit: Audit)
         with pytest.raises(InputError, match=r"control\.csv: 1 row_ids do not match the pairs, first 12, which is only in the pairs"):
             stage()
     assert not {name for name in METRICS if (audit.folder / name).exists()}
+
+
+def test_labels_of_other_pairs_are_refused_and_nothing_is_written(audit: Audit) -> None:
+    path = Path(write_labels(audit))
+    path.write_text(path.read_text().replace("no thanks", "no"))
+    for stage in (lambda: audit.resistance("aligned", taxonomy=str(path)), lambda: audit.regimes(taxonomy=str(path))):
+        with pytest.raises(InputError, match=r"taxonomy\.csv: row_id 12, chosen: the labelled text is not that of the pair"):
+            stage()
+    assert not {name for name in METRICS if (audit.folder / name).exists()}
+
+
+def test_labels_without_the_features_that_gamma_compares_are_refused(audit: Audit) -> None:
+    path = write_labels(audit)
+    pd.read_csv(path, dtype=str).drop(columns="last_response_is_harmless").to_csv(path, index=False)
+    for stage in (lambda: audit.resistance("aligned", taxonomy=path), lambda: audit.regimes(taxonomy=path)):
+        with pytest.raises(InputError, match=r"taxonomy\.csv: lacks the column\(s\) last_response_is_harmless"):
+            stage()
+
+
+def test_a_number_of_pairs_to_read_below_one_is_refused(audit: Audit) -> None:
+    with pytest.raises(InputError, match=r"most is 0; expected 1 or more pairs to read"):
+        audit.resistance("aligned", most_resistant=audit.path("most.csv"), most=0)
 
 
 @pytest.mark.parametrize(("content", "complaint"), [(None, "no such file; run the stage that writes it"), ("{", "not a JSON file")])

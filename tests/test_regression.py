@@ -6,8 +6,10 @@ import warnings
 import numpy as np
 import pytest
 import statsmodels.api as sm
-from scipy import optimize, special
+from scipy import optimize, special, stats
+from statsmodels.sandbox.regression.gmm import IV2SLS
 from statsmodels.stats.multitest import multipletests
+from statsmodels.stats.outliers_influence import variance_inflation_factor
 
 from seal import regression
 from seal.regression import Effect
@@ -107,6 +109,142 @@ def test_fewer_rows_than_columns_determine_only_what_they_can() -> None:
     assert math.isnan(fit.estimates[2])
     assert np.isnan(regression.hc3(fit)).all()
     assert fit.degrees == 0
+
+
+# --- clusters ---
+
+
+def in_clusters(rows: int, clusters: int, seed: int) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
+    """As `uneven`, with residuals that rows of a cluster share in part, and clusters of any size, some of one row and some of none."""
+    random = np.random.default_rng(seed)
+    design, outcome = uneven(rows, seed)
+    codes = (clusters * random.random(rows) ** 2).astype(int)
+    return design, outcome + random.normal(size=clusters)[codes] * design[:, 1], codes
+
+
+@pytest.mark.parametrize(("rows", "clusters"), [(12, 5), (300, 40), (2000, 1500)])
+def test_clustered_and_classical_covariances_are_those_of_statsmodels(rows: int, clusters: int) -> None:
+    design, outcome, codes = in_clusters(rows, clusters, 21)
+    fit = regression.ols(design, outcome)
+    reference = sm.OLS(outcome, design).fit(cov_type="cluster", cov_kwds={"groups": codes}, use_t=True)
+    assert regression.clustered(fit, codes) == pytest.approx(reference.cov_params())
+    assert regression.classical(fit) == pytest.approx(sm.OLS(outcome, design).fit().cov_params())
+    covariance, degrees = regression.clustered(fit, codes), len(np.unique(codes)) - 1
+    found = regression.wald(Effect(fit.estimates[1], math.sqrt(covariance[1, 1])), 0.95, degrees)
+    assert (found.low, found.high) == pytest.approx(tuple(reference.conf_int()[1]))
+    assert found.p == pytest.approx(reference.pvalues[1])
+
+
+def test_the_clustered_error_of_a_mean_by_hand() -> None:
+    # residuals -2, -1, 0, 3 in the clusters 0, 0, 4, 7: totals -3, 0, 3; n = 4, G = 3, and the mean has one column
+    fit = regression.ols(np.ones((4, 1)), np.array([1.0, 2.0, 3.0, 6.0]))
+    expected = (9 + 0 + 9) / 16 * (3 / 2) * (3 / 3)
+    assert regression.clustered(fit, np.array([0, 0, 4, 7])) == pytest.approx(np.array([[expected]]))
+
+
+def test_one_cluster_or_no_degrees_of_freedom_leave_no_covariance() -> None:
+    design, outcome, _ = in_clusters(12, 5, 22)
+    assert np.isnan(regression.clustered(regression.ols(design, outcome), np.zeros(12, dtype=int))).all()
+    full = regression.ols(design[:3], outcome[:3])
+    assert np.isnan(regression.clustered(full, np.arange(3))).all()
+    assert np.isnan(regression.classical(full)).all()
+
+
+def test_totals_of_clusters_by_hand() -> None:
+    found = regression.cluster_totals(np.array([[1.0, 10.0], [2.0, 20.0], [4.0, 40.0]]), np.array([5, 1, 5]))
+    assert found.tolist() == [[2.0, 20.0], [5.0, 50.0]]
+
+
+# --- instruments ---
+
+
+def with_instruments(rows: int, seed: int, columns: int = 2) -> tuple[np.ndarray, np.ndarray, np.ndarray, np.ndarray]:
+    """A design whose columns are noisy, as many instruments, an outcome and clusters."""
+    random = np.random.default_rng(seed)
+    truth = random.normal(size=(rows, columns))
+    design, instruments = (truth + random.normal(size=truth.shape) for _ in range(2))
+    codes = random.integers(rows // 3, size=rows)
+    shared = random.normal(size=rows // 3)[codes]
+    return design, instruments, truth.sum(axis=1) + random.normal(size=rows) + shared * truth[:, 0], codes
+
+
+def test_instrumented_estimates_are_those_of_statsmodels_and_their_errors_those_of_the_formula() -> None:
+    design, instruments, outcome, codes = with_instruments(400, 31)
+    fit = regression.instrumented(design, instruments, outcome)
+    assert fit is not None
+    reference = IV2SLS(outcome, design, instruments).fit()
+    assert fit.estimates == pytest.approx(reference.params)
+    # Wooldridge 2010, section 5.2.5, with totals of clusters in the middle
+    residuals = outcome - design @ reference.params
+    outer = np.linalg.inv(instruments.T @ design)
+    middle = np.zeros((2, 2))
+    for code in np.unique(codes):
+        total = instruments[codes == code].T @ residuals[codes == code]
+        middle += np.outer(total, total)
+    groups = len(np.unique(codes))
+    expected = groups / (groups - 1) * 399 / 398 * outer @ middle @ outer.T
+    assert regression.clustered(fit, codes) == pytest.approx(expected)
+
+
+def test_the_first_stage_of_one_column_is_the_usual_f() -> None:
+    design, instruments, outcome, codes = with_instruments(300, 32, columns=1)
+    fit = regression.instrumented(design, instruments, outcome)
+    assert fit is not None
+    reference = sm.OLS(design[:, 0], instruments).fit(cov_type="cluster", cov_kwds={"groups": codes}, use_t=True)
+    assert regression.first_stage_f(design, instruments, fit, codes) == pytest.approx(np.atleast_1d(reference.fvalue))
+
+
+def test_the_conditional_first_stage_is_that_of_what_two_stages_leave_of_a_column() -> None:
+    design, instruments, outcome, codes = with_instruments(500, 33, columns=3)
+    fit = regression.instrumented(design, instruments, outcome)
+    assert fit is not None
+    found = regression.first_stage_f(design, instruments, fit, codes)
+    for column in range(3):
+        others = np.delete(design, column, axis=1)
+        left = design[:, column] - others @ IV2SLS(design[:, column], others, instruments).fit().params
+        fitted = sm.OLS(left, instruments).fit().fittedvalues
+        reference = sm.OLS(left, fitted).fit(cov_type="cluster", cov_kwds={"groups": codes}, use_t=True)
+        assert found[column] == pytest.approx(reference.tvalues[0] ** 2 * (500 - 3) / (500 - 1))
+
+
+def test_instruments_that_move_two_columns_alike_are_weak_for_each_though_the_usual_f_is_large() -> None:
+    random = np.random.default_rng(34)
+    instruments = random.normal(size=(1000, 2))
+    common = instruments.sum(axis=1)
+    design = np.column_stack([common, common]) + random.normal(size=(1000, 2))
+    fit = regression.instrumented(design, instruments, common + random.normal(size=1000))
+    assert fit is not None
+    assert (regression.first_stage_f(design, instruments, fit, np.arange(1000)) < 10).all()
+    assert sm.OLS(design[:, 0], instruments).fit().fvalue > 100
+
+
+def test_instruments_that_leave_a_coefficient_open_give_none() -> None:
+    design, instruments, outcome, _ = with_instruments(50, 35)
+    assert regression.instrumented(design, np.column_stack([instruments[:, 0], instruments[:, 0]]), outcome) is None
+    assert regression.instrumented(design, np.column_stack([instruments[:, 0], np.zeros(50)]), outcome) is None
+
+
+# --- variance inflation ---
+
+
+def test_variance_inflation_is_that_of_statsmodels() -> None:
+    random = np.random.default_rng(41)
+    design = random.normal(size=(200, 4)) @ random.normal(size=(4, 4)) + random.normal(size=4)
+    expected = [1 / (1 - sm.OLS(design[:, column], np.delete(design, column, axis=1)).fit().rsquared) for column in range(4)]
+    assert max(expected) > 2
+    assert regression.variance_inflation(design) == pytest.approx(expected)
+    # statsmodels takes columns from their means, as an intercept does
+    centred = design - design.mean(axis=0)
+    assert regression.variance_inflation(centred) == pytest.approx([variance_inflation_factor(design, column) for column in range(4)])
+
+
+def test_collinear_columns_have_infinite_inflation_and_leave_the_others_theirs() -> None:
+    random = np.random.default_rng(42)
+    design = random.normal(size=(100, 3))
+    found = regression.variance_inflation(np.column_stack([design, design[:, 0] - 2 * design[:, 1]]))
+    assert np.isinf(found).tolist() == [True, True, False, True]
+    assert found[2] == pytest.approx(1 / (1 - sm.OLS(design[:, 2], design[:, :2]).fit().rsquared))
+    assert regression.variance_inflation(design[:, :1]).tolist() == [1.0]
 
 
 # --- logistic regression ---
@@ -258,6 +396,29 @@ def test_holm_by_hand_with_ties_and_what_was_not_tested() -> None:
     found = regression.holm(np.array([0.03, np.nan, 0.01, 0.01, 0.9]))
     assert found[[0, 2, 3, 4]] == pytest.approx([0.06, 0.04, 0.04, 0.9])
     assert math.isnan(found[1])
+
+
+@pytest.mark.parametrize("size", [0, 1, 2, 30])
+def test_benjamini_hochberg_is_that_of_statsmodels(size: int) -> None:
+    p = np.random.default_rng(size).random(size) ** 4
+    expected = multipletests(p, method="fdr_bh")[1] if size else []
+    assert regression.benjamini_hochberg(p) == pytest.approx(expected)
+
+
+def test_benjamini_hochberg_by_hand_with_ties_and_what_was_not_tested() -> None:
+    found = regression.benjamini_hochberg(np.array([0.03, np.nan, 0.01, 0.01, 0.9]))
+    assert found[[0, 2, 3, 4]] == pytest.approx([0.04, 0.02, 0.02, 0.9])
+    assert math.isnan(found[1])
+
+
+@pytest.mark.parametrize("degrees", [30, 200, None])
+def test_a_detectable_effect_is_found_as_often_as_that(degrees: int | None) -> None:
+    effect = regression.detectable(0.25, 0.005, 0.8, degrees)
+    if degrees is None:
+        power = stats.norm.sf(stats.norm.isf(0.0025) - effect / 0.25)
+    else:
+        power = stats.nct.sf(stats.t.isf(0.0025, degrees), degrees, effect / 0.25)
+    assert power == pytest.approx(0.8, abs=1e-9 if degrees is None else 0.01)
 
 
 # --- planted effects ---
