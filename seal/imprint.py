@@ -722,12 +722,19 @@ def _ends(found: Bracket, place: int, near: dict[str, Any], *ways: dict[str, Any
     way = int(found.nearer[place])
     figures = {"least_squares": near["estimate"]}
     if way < 0:
-        nothing = {"instrumental_variables": None, "first_stage_f": found.first_stage[:, place].max()}
+        nothing = {"instrumental_variables": None, **_strength(found.first_stage[:, place].max())}
         return {**figures, **nothing, **with_interval("either", None, None), "reason": f"weak instruments: first-stage F below {WEAK:g}"}
     far = ways[way]
     span = None if near["low"] is None or far["low"] is None else Interval(min(near["low"], far["low"]), max(near["high"], far["high"]))
-    ends = {"instrumental_variables": far["estimate"], "first_stage_f": found.first_stage[way, place]}
+    ends = {"instrumental_variables": far["estimate"], **_strength(found.first_stage[way, place])}
     return {**figures, **ends, **with_interval("either", None, span)}
+
+
+def _strength(f: float) -> dict[str, Any]:
+    """First-stage F, null where it is infinite but for rounding, which JSON does not have."""
+    if f > 1e12:
+        return {"first_stage_f": None, "first_stage_f_reason": "infinite: the labels of one follow from those of the other"}
+    return {"first_stage_f": f}
 
 
 def _misalignment(question: Question, columns: Sequence[Column], labelled: Sides) -> tuple[dict[str, Any], list[dict[str, Any]]]:

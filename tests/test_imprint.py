@@ -418,6 +418,17 @@ def test_a_weak_second_labeler_leaves_the_far_end_open() -> None:
     assert weak["reason"].startswith("weak instrument: first-stage F is ")
 
 
+def test_a_second_labeler_that_says_the_same_leaves_no_room_between_the_ends() -> None:
+    sides, rewards, openings = made(1000, 500)
+    found = report(sides, rewards, openings, control=(columns().taken, sides))
+    helpful = json.loads(json.dumps(found.figures, allow_nan=False, default=float))["bracket_if_errors_are_independent"]["features"][
+        NAMES[0]
+    ]
+    assert helpful["instrumental_variables"] == pytest.approx(helpful["least_squares"])
+    assert helpful["first_stage_f"] is None
+    assert helpful["first_stage_f_reason"] == "infinite: the labels of one follow from those of the other"
+
+
 def test_a_second_labeler_of_hardly_any_pair_gives_no_bracket() -> None:
     sides, rewards, openings = made()
     few = Sides(*(np.where(np.arange(PAIRS)[:, None] < 4, side, math.nan) for side in sides))
