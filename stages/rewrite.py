@@ -193,7 +193,8 @@ def _reworded(arguments: Arguments, drawn: pd.DataFrame, system: str) -> rewrite
         schema = count(json.dumps(body["response_format"]))
         return cost.usd(price, instructions + turns + schema, turns)
 
-    problem = rewriters.judge(texts(), Bounds(arguments.shortest, arguments.longest))
+    bounds = Bounds(arguments.shortest, arguments.longest)
+    problem = rewriters.judge(texts(), bounds)
     with Journal(command_line.work("rewrites") / f"{arguments.rewriter}.jsonl") as journal:
         answers = raw.Answers(journal, arguments.known_answers)
 
@@ -205,7 +206,6 @@ def _reworded(arguments: Arguments, drawn: pd.DataFrame, system: str) -> rewrite
             return attempts.ask_with_bar(engine, pending, answers, problem)
 
         identity = rewriters.identity(arguments.rewriter, arguments.model)
-        bounds = Bounds(arguments.shortest, arguments.longest)
         return rewriters.rewrite(texts, ask, identity, send, answers, arguments.max_patches, bounds)
 
 
