@@ -9,6 +9,9 @@ from seal.errors import InputError
 from seal.files import text_hash
 from seal.label_agreement import aligned
 
+NONE = "none"
+"""What a user names in the place of a table where there is no gold."""
+
 RESERVED = 0.5
 """Share of opening prompts whose gold is looked at only to score labelers, never to write a rule or to word a prompt."""
 
@@ -21,15 +24,17 @@ def reserved(opening_prompt: str) -> bool:
     return int(text_hash(f"gold\n{opening_prompt}")[:16], 16) / 2**64 < RESERVED
 
 
-def read(path: str | Path) -> pd.DataFrame:
-    """Read a table of gold labels: row_id, preference, text_sha256, then the features.
+def read(path: str | Path) -> pd.DataFrame | None:
+    """Read a table of gold labels: row_id, preference, text_sha256, then the features; None where the user says that there is `NONE`.
 
     Raises
     ------
     InputError
-        As `taxonomy.read`.
+        As `taxonomy.read`, or if nothing is named.
     """
-    return taxonomy.read(path, text=False)
+    if path in ("", "None"):  # as DVC writes a key without a value
+        raise InputError("gold is not set; name a table of gold labels, or none where there are none")
+    return None if path == NONE else taxonomy.read(path, text=False)
 
 
 def join(labels: pd.DataFrame, gold: pd.DataFrame, path: str | Path) -> tuple[pd.DataFrame, pd.DataFrame]:

@@ -81,6 +81,31 @@ def read(path: str | Path, features: Sequence[str] = FEATURES, text: bool = True
     return labels
 
 
+def read_of_pairs(path: str | Path, pairs: pd.DataFrame, features: Sequence[str] = ()) -> pd.DataFrame:
+    """Read labels of the texts of these pairs, or of some of them.
+
+    Parameters
+    ----------
+    pairs
+        As `pairs.read` gives them.
+    features
+        As for `read`; by default those that the table has.
+
+    Raises
+    ------
+    InputError
+        As `read`, or if a row_id is not in the pairs or stands there with another text.
+    """
+    labels = read(path, features or features_of(path))
+    texts = {preference: dict(zip(pairs["row_id"], pairs[f"{preference}_text"], strict=True)) for preference in PREFERENCES}
+    for row_id, preference, text in zip(labels["row_id"], labels["preference"], labels["text"], strict=True):
+        if row_id not in texts[preference]:
+            raise InputError(f"{path}: row_id {row_id} is not in the pairs; label these pairs")
+        if text != texts[preference][row_id]:
+            raise InputError(f"{path}: row_id {row_id}, {preference}: the labelled text is not that of the pair; label these pairs")
+    return labels
+
+
 def _read_csv(path: str | Path, nrows: int | None = None) -> pd.DataFrame:
     """All cells as they are written."""
     try:

@@ -8,9 +8,8 @@ from dataclasses import dataclass
 from typing import List, Optional, Tuple
 
 import pandas as pd
-from labelers import NO_GOLD, read_labels
 
-from seal import gold, imprint, pairs, rectified, scores
+from seal import gold, imprint, pairs, rectified, scores, taxonomy
 from seal.errors import InputError
 from seal.features import FEATURES, LISTS
 from seal.files import rounded, write_csv, write_json
@@ -43,9 +42,9 @@ class Arguments:
 def main(arguments: Arguments) -> None:
     check(arguments)
     table = pairs.read(arguments.pairs)
-    labels = read_labels(arguments.taxonomy, table)
+    labels = taxonomy.read_of_pairs(arguments.taxonomy, table)
     columns, features = numbers(arguments, labels, table)
-    second = numbers(arguments, read_labels(arguments.control_taxonomy, table), table) if arguments.control_taxonomy else None
+    second = numbers(arguments, taxonomy.read_of_pairs(arguments.control_taxonomy, table), table) if arguments.control_taxonomy else None
     report = imprint.report(
         row_ids=table["row_id"].to_numpy(),
         openings=table["opening_prompt"].to_numpy(),
@@ -93,12 +92,11 @@ def numbers(arguments: Arguments, labels: pd.DataFrame, table: pd.DataFrame) -> 
 
 def gold_of(arguments: Arguments, labels: pd.DataFrame, columns: List[Column], table: pd.DataFrame) -> Optional[Gold]:
     """Gold of the labelled texts in the labeler's columns, and which pairs' gold is drawn."""
-    if arguments.gold in ("", "None"):  # as DVC writes a key without a value
-        raise InputError("gold is not set; name a table of gold labels, or none where there are none")
-    if arguments.gold == NO_GOLD:
+    found = gold.read(arguments.gold)
+    if found is None:
         return None
     row_ids = table["row_id"].to_numpy()
-    _, known = gold.join(labels, gold.read(arguments.gold), arguments.gold)
+    _, known = gold.join(labels, found, arguments.gold)
     drawn = rectified.drawn(row_ids, arguments.gold_share, arguments.seed)
     return Gold(imprint.sides(known, row_ids, columns), drawn, arguments.gold_share)
 

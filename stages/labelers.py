@@ -15,8 +15,6 @@ from seal.agreement import Bootstrap
 from seal.errors import InputError
 from seal.files import read_json, write_json
 
-NO_GOLD = "none"
-
 
 @dataclass(frozen=True)
 class Arguments:
@@ -35,7 +33,7 @@ class Arguments:
 def main(arguments: Arguments) -> None:
     table = pairs.read(arguments.pairs)
     openings = table.set_index("row_id")["opening_prompt"]
-    labeler, control = (read_labels(path, table) for path in (arguments.taxonomy, arguments.control_taxonomy))
+    labeler, control = (taxonomy.read_of_pairs(path, table) for path in (arguments.taxonomy, arguments.control_taxonomy))
     coverage, control_coverage = (read_json(path) for path in (arguments.coverage, arguments.control_coverage))
     check_counts(arguments.coverage, coverage, {"texts": 2 * len(table), "labelled": len(labeler)})
     check_counts(arguments.control_coverage, control_coverage, {"pairs_labelled": len(control) // 2})
@@ -63,35 +61,15 @@ def check_counts(path: str, coverage: Any, expected: Dict[str, int]) -> None:
             raise InputError(f"{path}: {name} is {found}, and the tables have {number}; run the stages that label these pairs again")
 
 
-def read_labels(path: str, table: pd.DataFrame) -> pd.DataFrame:
-    """Read labels of the texts of these pairs.
-
-    Raises
-    ------
-    InputError
-        As `taxonomy.read`, or if a row_id is not in the pairs or stands there with another text.
-    """
-    labels = taxonomy.read(path, taxonomy.features_of(path))
-    texts = {preference: dict(zip(table["row_id"], table[f"{preference}_text"], strict=True)) for preference in pairs.PREFERENCES}
-    for row_id, preference, text in zip(labels["row_id"], labels["preference"], labels["text"], strict=True):
-        if row_id not in texts[preference]:
-            raise InputError(f"{path}: row_id {row_id} is not in the pairs; label these pairs")
-        if text != texts[preference][row_id]:
-            raise InputError(f"{path}: row_id {row_id}, {preference}: the labelled text is not that of the pair; label these pairs")
-    return labels
-
-
 def with_gold(path: str, labeler: pd.DataFrame, control: pd.DataFrame, openings: "pd.Series[str]", bootstrap: Bootstrap) -> Dict[str, Any]:
     """How many of the pairs' texts gold knows, and how both labelers agree with it."""
-    if path in ("", "None"):  # as DVC writes a key without a value
-        raise InputError("gold is not set; name a table of gold labels, or none where there are none")
-    if path == NO_GOLD:
+    labels = gold.read(path)
+    if labels is None:
         nothing = label_agreement.without_gold("no gold is set for these pairs")
         return {
             "gold": {"texts": 0, "reserved": 0},
             **dict.fromkeys(("labeler_gold", "labeler_gold_reserved", "control_gold"), nothing),
         }
-    labels = gold.read(path)
     reserved = openings.map(gold.reserved)
     known = labels.loc[labels["row_id"].isin(openings.index), "row_id"]
     by_labeler, by_control = (gold.join(labelled, labels, path) for labelled in (labeler, control))

@@ -6,9 +6,7 @@ from command_line import flag
 # isort: split
 from dataclasses import dataclass
 
-from labelers import read_labels
-
-from seal import agreement, labeler_preference, pairs, scores
+from seal import agreement, labeler_preference, pairs, scores, taxonomy
 from seal.files import write_json
 
 
@@ -32,7 +30,7 @@ def main(arguments: Arguments) -> None:
     figures = agreement.by_subset(table, lambda mask: agreement.regimes(control[mask], aligned[mask], openings[mask], bootstrap))
     if arguments.taxonomy:
         row_ids, needed = table["row_id"].to_numpy(), labeler_preference.COMPARED
-        labels = labeler_preference.by_pair(read_labels(arguments.taxonomy, table), row_ids, needed, arguments.taxonomy)
+        labels = labeler_preference.by_pair(taxonomy.read_of_pairs(arguments.taxonomy, table), row_ids, needed, arguments.taxonomy)
         figures["by_labeler"] = agreement.all_and_held_out(
             table,
             lambda mask: labeler_preference.regimes_report(

@@ -8,9 +8,8 @@ from dataclasses import dataclass
 from typing import Any, Dict
 
 import numpy as np
-from labelers import read_labels
 
-from seal import agreement, labeler_preference, pairs, scores
+from seal import agreement, labeler_preference, pairs, scores, taxonomy
 from seal.errors import InputError
 from seal.files import read_json, rounded, write_csv, write_json
 
@@ -56,7 +55,7 @@ def main(arguments: Arguments) -> None:
     if arguments.taxonomy:
         needed = (*labeler_preference.COMPARED, labeler_preference.TOPICS)
         row_ids = table["row_id"].to_numpy()
-        labels = labeler_preference.by_pair(read_labels(arguments.taxonomy, table), row_ids, needed, arguments.taxonomy)
+        labels = labeler_preference.by_pair(taxonomy.read_of_pairs(arguments.taxonomy, table), row_ids, needed, arguments.taxonomy)
         gammas = labeler_preference.gamma(labels)
         figures["by_labeler"] = {
             "gamma": resistance_by(labeler_preference.gamma_groups(gammas)),

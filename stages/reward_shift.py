@@ -9,9 +9,8 @@ from typing import Any, Dict, Optional
 
 import numpy as np
 import pandas as pd
-from labelers import read_labels
 
-from seal import agreement, labeler_preference, pairs, reward_shift, scores
+from seal import agreement, labeler_preference, pairs, reward_shift, scores, taxonomy
 from seal.files import write_csv, write_json
 from seal.labeler_preference import PairLabels
 
@@ -61,7 +60,7 @@ def main(arguments: Arguments) -> None:
 
 
 def read_pair_labels(path: str, table: pd.DataFrame) -> PairLabels:
-    labels = read_labels(path, table)
+    labels = taxonomy.read_of_pairs(path, table)
     features = [*labeler_preference.COMPARED, *(name for name in reward_shift.FEATURES if name in labels)]
     return labeler_preference.by_pair(labels, table["row_id"].to_numpy(), list(dict.fromkeys(features)), path)
 

@@ -1,7 +1,7 @@
 """Have random pairs reworded, both texts, and lay beside each what its rewards and labels can be read against.
 
-Writes up to four versions of each pair: original; rewritten; second, rewritten anew with another seed; trivial, one contraction or
-full stop changed.
+Writes up to four versions of each pair: original; rewritten; and of --noise-limit pairs, second, rewritten anew with another seed, and
+trivial, one contraction or full stop changed.
 Both texts of a pair count, or neither: a pair of which one text could not be reworded is set aside, with the reason.
 """
 
@@ -14,8 +14,9 @@ import math
 import sys
 from collections import Counter
 from dataclasses import dataclass, replace
-from typing import Any, Callable, Dict, Iterator, List, Literal, Tuple
+from typing import Any, Callable, Dict, Iterator, List, Literal, Set, Tuple
 
+import numpy as np
 import pandas as pd
 
 from seal import answers as raw
@@ -56,6 +57,7 @@ class Arguments:
         "",
     )
     limit: int = flag("so many pairs at random; 0 for all, as is a number beyond them", 0)
+    noise_limit: int = flag("so many of these, at random, get the versions second and trivial, too; 0 for all", 0)
     row_ids: List[int] = flag("these pairs and no others, by row_id; limit is not looked at then", [], nargs="*")
     seed: int = flag("seed of the draw, and of the rewording", 1)
     response_format: Literal["json_schema", "json_object"] = flag("json_object is for models that can't be held to a schema", "json_schema")
@@ -82,10 +84,11 @@ def main(arguments: Arguments) -> None:
         raise InputError(f"{arguments.pairs}: no pairs in there, so none can be reworded; run stages/prepare.py on data that have some")
     _check_texts(arguments.pairs, drawn)
     system = rewrite_requests.read_prompt(arguments.prompt)
-    found = _reworded(arguments, drawn, system)
+    noise = _noise(arguments, table["row_id"].to_numpy(), row_ids)
+    found = _reworded(arguments, drawn, noise, system)
 
     invalid = _invalid(drawn, found.rewrites)
-    rows, trivial_changes = _versions(drawn, found.rewrites)
+    rows, trivial_changes = _versions(drawn, noise, found.rewrites)
     kept = {version: sum(row["version"] == version for row in rows) for version in versions.VERSIONS}
     failed = {row_id for row_id, _, version, *_ in invalid if version == REWRITTEN}
     if kept[REWRITTEN] + len(failed) != len(drawn) or kept[ORIGINAL] != kept[REWRITTEN]:
@@ -101,6 +104,7 @@ def main(arguments: Arguments) -> None:
         "pairs_rewritten": kept[REWRITTEN],
         "pairs_invalid": len(failed),
         "reasons": _reasons(invalid, REWRITTEN),
+        "pairs_drawn_for_noise": len(noise),
         "pairs_rewritten_twice": kept[SECOND],
         "reasons_second": _reasons(invalid, SECOND),
         "second_is_the_same": _same(rows),
@@ -166,12 +170,20 @@ def _check_texts(path: str, drawn: pd.DataFrame) -> None:
                 ) from None
 
 
+def _noise(arguments: Arguments, row_ids: np.ndarray, drawn: List[int]) -> Set[int]:
+    """The pairs among those drawn that get a noise floor; a greater limit of either kind adds to them."""
+    if arguments.noise_limit < 0:
+        raise InputError(f"noise-limit is {arguments.noise_limit}; expected 0 for all pairs drawn, or a number of them")
+    source = np.array(drawn) if arguments.row_ids else row_ids
+    return set(draw(source, arguments.noise_limit, [], arguments.seed)) & set(drawn)
+
+
 def _price(arguments: Arguments) -> cost.Price:
     return cost.price_of(cost.read_prices(arguments.prices), arguments.model) if arguments.rewriter == "openai" else cost.Price(0, 0)
 
 
-def _reworded(arguments: Arguments, drawn: pd.DataFrame, system: str) -> rewriters.Rewritten:
-    """Have both texts of all pairs reworded, twice."""
+def _reworded(arguments: Arguments, drawn: pd.DataFrame, noise: Set[int], system: str) -> rewriters.Rewritten:
+    """Have both texts of all pairs reworded, and those of a pair in `noise` twice."""
     # The rules have room for any conversation.
     room = (sys.maxsize, sys.maxsize) if arguments.rewriter == RULES else (arguments.max_tokens, arguments.context_tokens)
     options = Options(arguments.model, arguments.response_format, arguments.temperature, arguments.max_tokens)
@@ -181,8 +193,9 @@ def _reworded(arguments: Arguments, drawn: pd.DataFrame, system: str) -> rewrite
     def texts() -> Iterator[Text]:
         for row_id, *both in zip(*(drawn[column] for column in ("row_id", "chosen_text", "rejected_text")), strict=True):
             for preference, text in zip(PREFERENCES, both, strict=True):
-                for version, seed in ((REWRITTEN, arguments.seed), (SECOND, arguments.seed + SECOND_SEED)):
-                    yield Text(_text_id(row_id, preference, version), transcripts.parse(text), seed)
+                yield Text(_text_id(row_id, preference, REWRITTEN), transcripts.parse(text), arguments.seed)
+                if row_id in noise:
+                    yield Text(_text_id(row_id, preference, SECOND), transcripts.parse(text), arguments.seed + SECOND_SEED)
 
     def ask(text: Text) -> Iterator[Request]:
         return rewrite_requests.requests_for(text.id, text.turns, system, options, text.seed, *room)
@@ -214,7 +227,9 @@ def _text_id(row_id: int, preference: str, version: str) -> str:
 
 
 def _sides(rewrites: Dict[str, Rewrite], row_id: int, version: str) -> Dict[str, Rewrite]:
-    return {preference: rewrites[_text_id(row_id, preference, version)] for preference in PREFERENCES}
+    """What became of both texts; empty where this version of the pair was not asked for."""
+    ids = {preference: _text_id(row_id, preference, version) for preference in PREFERENCES}
+    return {preference: rewrites[id_] for preference, id_ in ids.items() if id_ in rewrites}
 
 
 def _invalid(drawn: pd.DataFrame, rewrites: Dict[str, Rewrite]) -> List[Tuple[int, str, str, str, str]]:
@@ -232,7 +247,7 @@ def _reasons(invalid: List[Tuple[int, str, str, str, str]], version: str) -> Dic
     return dict(sorted(Counter(reason for _, _, of, reason, _ in invalid if of == version).items()))
 
 
-def _versions(drawn: pd.DataFrame, rewrites: Dict[str, Rewrite]) -> Tuple[List[Dict[str, Any]], Dict[str, int]]:
+def _versions(drawn: pd.DataFrame, noise: Set[int], rewrites: Dict[str, Rewrite]) -> Tuple[List[Dict[str, Any]], Dict[str, int]]:
     """The rows of the table of versions, and how many texts were changed trivially in which way."""
     rows: List[Dict[str, Any]] = []
     kinds: Counter[str] = Counter()
@@ -244,10 +259,10 @@ def _versions(drawn: pd.DataFrame, rewrites: Dict[str, Rewrite]) -> Tuple[List[D
         originals = {preference: str(pair[f"{preference}_text"]) for preference in PREFERENCES}
         texts = {ORIGINAL: originals}
         for version, sides in reworded.items():
-            if not any(each.problem for each in sides.values()):
+            if sides and not any(each.problem for each in sides.values()):
                 texts[version] = {side: versions.with_turns(originals[side], transcripts.parse(each.text)) for side, each in sides.items()}
         changed = {preference: trivial(transcripts.parse(text)) for preference, text in originals.items()}
-        if all(changed.values()):
+        if pair["row_id"] in noise and all(changed.values()):
             texts[TRIVIAL] = {side: versions.with_turns(originals[side], each.turns) for side, each in changed.items() if each}
             kinds.update(each.kind for each in changed.values() if each)
         for version, both in texts.items():

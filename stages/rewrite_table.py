@@ -35,7 +35,7 @@ def main(arguments: Arguments) -> None:
     table = versions.read(arguments.versions)
     similarity = _similarity(arguments.similarity, table)
     rewards = {"aligned": scores.read(arguments.aligned_scores, table), "control": scores.read(arguments.control_scores, table)}
-    labels = _labels(arguments.taxonomy, table)
+    labels = taxonomy.read_of_pairs(arguments.taxonomy, table, rewrites.FEATURES)
     for version, path in ((REWRITTEN, arguments.out), (SECOND, arguments.second), (TRIVIAL, arguments.trivial)):
         joined = rewrites.table(table, version, similarity, rewards, labels)
         if len(joined) != (table["version"] == version).sum():
@@ -75,26 +75,6 @@ def _similarity(path: str, table: pd.DataFrame) -> pd.DataFrame:
                 "run stages/similarity.py on these versions"
             )
     return similarity
-
-
-def _labels(path: str, table: pd.DataFrame) -> pd.DataFrame:
-    """Read the labels of the versions.
-
-    Raises
-    ------
-    InputError
-        If one is of a text that is not that version's.
-    """
-    labels = taxonomy.read(path, rewrites.FEATURES)
-    texts = {
-        (row_id, preference): text
-        for preference in ("chosen", "rejected")
-        for row_id, text in zip(table["row_id"], table[f"{preference}_text"], strict=True)
-    }
-    for row_id, preference, text in zip(labels["row_id"], labels["preference"], labels["text"], strict=True):
-        if texts.get((row_id, preference)) != text:
-            raise InputError(f"{path}: row_id {row_id}, {preference}: not the text of the versions; label these versions anew")
-    return labels
 
 
 if __name__ == "__main__":

@@ -176,7 +176,7 @@ def test_the_report_of_a_run_without_faults(study: Study, script: Scripted) -> N
         "model": "made-up",
         "prompt": text_hash(PROMPT.read_text().strip()),
         **{"pairs_drawn": 4, "pairs_rewritten": 4, "pairs_invalid": 0, "reasons": {}},
-        **{"pairs_rewritten_twice": 4, "reasons_second": {}, "second_is_the_same": 0},
+        **{"pairs_drawn_for_noise": 4, "pairs_rewritten_twice": 4, "reasons_second": {}, "second_is_the_same": 0},
         **{"pairs_changed_trivially": 3, "trivial_changes": {"contraction": 1, "full stop": 5}},
         **{"texts_in_parts": 0, "patched": 0},
         **{"answers": 16, "input_tokens": 1600, "output_tokens": 160, "usd": 0.0},
@@ -249,6 +249,45 @@ def test_pairs_by_number_are_these_whatever_the_limit(study: Study, script: Scri
     assert study.drawn == [0, 40]
 
 
+def noise(study: Study) -> set[int]:
+    table = study.versions
+    twice, changed = (set(table["pair_row_id"][table["version"] == version]) for version in (SECOND, "trivial"))
+    assert twice == changed
+    return twice
+
+
+def test_the_noise_floor_can_be_of_some_of_the_pairs(tmp_path: Path, script: Scripted) -> None:
+    study = many(tmp_path, list(range(9)))
+    report = study.rewrite(limit=6, noise_limit=2)
+    assert (report["pairs_drawn"], report["pairs_rewritten"]) == (6, 6)
+    assert (report["pairs_drawn_for_noise"], report["pairs_rewritten_twice"], report["pairs_changed_trivially"]) == (2, 2, 2)
+    assert len(script.asked) == 2 * 6 + 2 * 2
+    assert len(noise(study)) == 2
+
+
+def test_more_noise_adds_to_what_was_asked_and_so_do_more_pairs(tmp_path: Path, script: Scripted) -> None:
+    study = many(tmp_path, list(range(9)))
+    study.rewrite(limit=4, noise_limit=2)
+    two = noise(study)
+    study.rewrite(limit=4, noise_limit=3)
+    three = noise(study)
+    assert (two < three, len(three), len(script.asked)) == (True, 3, 2 * 4 + 2 * 3)
+    study.rewrite(limit=7, noise_limit=3)
+    assert (noise(study), len(script.asked)) == (three, 2 * 7 + 2 * 3)
+
+
+@pytest.mark.parametrize("noise_limit", [0, 4, 9])
+def test_no_limit_of_noise_or_one_beyond_the_draw_takes_all_that_is_drawn(tmp_path: Path, script: Scripted, noise_limit: int) -> None:
+    study = many(tmp_path, list(range(9)))
+    study.rewrite(limit=3, noise_limit=noise_limit)
+    assert noise(study) == set(study.drawn)
+
+
+def test_noise_of_pairs_by_number_is_of_these(study: Study, script: Scripted) -> None:
+    assert study.rewrite(row_ids=[0, 40], noise_limit=1)["pairs_drawn_for_noise"] == 1
+    assert len(noise(study)) == 1
+
+
 # --- what cannot be ---
 
 
@@ -256,6 +295,7 @@ def test_pairs_by_number_are_these_whatever_the_limit(study: Study, script: Scri
     ("flags", "message"),
     [
         ({"limit": -1}, "limit is -1; expected 0 for all pairs"),
+        ({"noise_limit": -1}, "noise-limit is -1; expected 0 for all pairs drawn"),
         ({"row_ids": [0, 3, 5]}, "row-ids: there is no pair 3 among the 4 pairs"),
         ({"seed": -1}, "seed -1; expected 1 or more tokens, and a seed from 0 to 2147481647"),
         ({"max_tokens": 0}, "max-tokens is 0"),

@@ -183,20 +183,20 @@ def test_rewards_of_other_versions_are_refused(tables: Tables, role: str, row_id
 @pytest.mark.parametrize("after", ["It's rather warm.", "It's quite warm. ", ""], ids=["another text", "a space more", "no response"])
 def test_labels_of_other_texts_are_refused(tables: Tables, after: str) -> None:
     tables.edit("taxonomy", "It's quite warm.", after)
-    assert tables.complaint("taxonomy") == ": row_id 1, chosen: not the text of the versions; label these versions anew"
+    assert tables.complaint("taxonomy") == ": row_id 1, chosen: the labelled text is not that of the pair; label these pairs"
 
 
 def test_labels_of_the_pairs_in_the_place_of_those_of_the_versions_are_refused(tables: Tables) -> None:
     """Their row_ids are 3 and 7 and their texts those of the originals; row 3 is another version here, and row 7 isn't there."""
     of_pairs = labels({key: values for key, values in LABELS.items() if key[0] in (0, 4)})
     taxonomy.write(tables.path("taxonomy"), of_pairs.assign(row_id=of_pairs["row_id"].map({0: 7, 4: 3})))
-    assert tables.complaint("taxonomy") == ": row_id 7, chosen: not the text of the versions; label these versions anew"
+    assert tables.complaint("taxonomy") == ": row_id 7 is not in the pairs; label these pairs"
 
 
 def test_labels_of_the_other_side_are_refused(tables: Tables) -> None:
     swapped = labels({(0, "chosen"): LABELS[0, "chosen"]}).assign(preference="rejected")
     taxonomy.write(tables.path("taxonomy"), swapped)
-    assert tables.complaint("taxonomy") == ": row_id 0, rejected: not the text of the versions; label these versions anew"
+    assert tables.complaint("taxonomy") == ": row_id 0, rejected: the labelled text is not that of the pair; label these pairs"
 
 
 # --- from the command line ---
