@@ -1,7 +1,8 @@
 """Reward both texts of every pair with one reward model.
 
 Finished batches are kept in a journal under .work, so a killed run goes on where it stopped, and when there are more pairs
-only the new texts are scored. Every run ends with a parity check: 32 texts are scored again, each alone and in fp32.
+only the new texts are scored. Texts that the model has rewarded in another table can be taken from there. Every run ends with a
+parity check: 32 texts are rewarded again, each alone and in fp32.
 """
 
 import command_line
@@ -35,11 +36,17 @@ class Arguments:
     output: str = flag("label or index of the output that is the reward; needed where the model has several", "")
     max_length: int = flag("longest input in tokens, special ones included; 0 for no limit but the model's own absolute positions", 0)
     dtype: Literal["fp32", "bf16", "auto"] = flag("fp32 is the reference; auto takes bf16 where it is at least twice as fast", "fp32")
+    known_pairs: str = flag(
+        "table of pairs that this model has rewarded already, so that their texts need not be again; none if not given", ""
+    )
+    known_scores: str = flag("these rewards, as this stage wrote them", "")
 
 
 def main(arguments: Arguments) -> None:
     if arguments.max_length < 0:
         raise InputError(f"max-length is {arguments.max_length}; expected 0 for no limit, or a number of tokens")
+    if bool(arguments.known_pairs) != bool(arguments.known_scores):
+        raise InputError("known-pairs and known-scores go together, and only one of them is given; give both, or none")
     table = pairs.read(arguments.pairs)
     texts = [*table["chosen_text"], *table["rejected_text"]]
     rewards, report = _rewards(arguments, texts)
@@ -65,12 +72,17 @@ def _rewards(arguments: Arguments, texts: List[str]) -> Tuple[np.ndarray, Dict[s
 
     options: dict[str, Any] = {name: getattr(arguments, name) for name in ("revision", "format", "output", "max_length", "dtype")}
     model = reward_models.load(arguments.model, **options)
+    known = _known(arguments)
+    unique = list(dict.fromkeys(texts))
+    new = [text for text in unique if text not in known]
     # By the place of the result, too: what was scored for another table, in other batches, may differ in a reward's last digit.
     with Journal(command_line.work("compare") / f"{fingerprint(model.fingerprint(), arguments.out)}.jsonl") as journal:
-        scored = scoring.score(model, texts, journal)
+        scored = scoring.score(model, new, journal)
+    reward_of = known | dict(zip(new, scored.rewards, strict=True))
+    rewards = np.array([reward_of[text] for text in texts], dtype=np.float32)
     reference = model if model.dtype == "fp32" else reward_models.load(arguments.model, **{**options, "dtype": "fp32"})
-    check = parity.check(reference, model.dtype, texts, scored.rewards)
-    unique = {text: position for position, text in enumerate(texts)}.values()
+    # Over the known ones, too: rewards of another model, or in another format, are found out here.
+    check = parity.check(reference, model.dtype, texts, rewards)
     report = {
         "revision": model.checkpoint.revision,
         "fingerprint": model.checkpoint.fingerprint(),
@@ -80,11 +92,25 @@ def _rewards(arguments: Arguments, texts: List[str]) -> Tuple[np.ndarray, Dict[s
         "dtype": model.dtype,
         "limit": model.limit,
         "texts": len(unique),
-        "texts_with_turns_dropped": sum(bool(scored.turns_dropped[position]) for position in unique),
-        "responses_cut": sum(bool(scored.tokens_cut[position]) for position in unique),
+        "texts_known": len(unique) - len(new),
+        "texts_with_turns_dropped": int((scored.turns_dropped > 0).sum()),
+        "responses_cut": int((scored.tokens_cut > 0).sum()),
         "parity": check._asdict(),
     }
-    return scored.rewards, report
+    return rewards, report
+
+
+def _known(arguments: Arguments) -> Dict[str, float]:
+    """The reward of each text that the model has rewarded in another table."""
+    if not arguments.known_pairs:
+        return {}
+    table = pairs.read(arguments.known_pairs)
+    rewards = scores.read(arguments.known_scores, table)
+    return {
+        text: reward
+        for preference in pairs.PREFERENCES
+        for text, reward in zip(table[f"{preference}_text"], rewards[f"{preference}_score"], strict=True)
+    }
 
 
 if __name__ == "__main__":

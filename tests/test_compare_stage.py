@@ -145,6 +145,36 @@ def test_a_raised_limit_scores_only_the_new_texts(folders: dict[str, Path], tmp_
     pd.testing.assert_frame_equal(more[:5], few)
 
 
+def test_texts_rewarded_in_another_table_are_taken_from_there(
+    folders: dict[str, Path], tmp_path: Path, batches: list[int], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    texts = some_texts(12)
+    (tmp_path / "known").mkdir()
+    run(tmp_path / "known", folders["electra"], texts[3:8])
+    known = {"known_pairs": str(tmp_path / "known" / "pairs.parquet"), "known_scores": str(tmp_path / "known" / "scores.csv")}
+    alone, check = run(tmp_path, folders["electra"], texts)
+    assert check["texts_known"] == 0
+    monkeypatch.setenv("SEAL_WORK", str(tmp_path / "elsewhere"))
+    batches.clear()
+    scores, check = run(tmp_path, folders["electra"], texts, **known)
+    assert sum(batches) == 14
+    assert (check["texts"], check["texts_known"], check["parity"]["texts"]) == (24, 10, 24)
+    columns = ["chosen_score", "rejected_score"]
+    np.testing.assert_allclose(scores[columns], alone[columns], rtol=0, atol=1e-6)
+    assert (scores[columns][3:8].to_numpy() == pd.read_csv(known["known_scores"])[columns].to_numpy()).all()
+
+
+def test_rewards_of_another_model_are_no_known_ones(folders: dict[str, Path], tmp_path: Path) -> None:
+    (tmp_path / "known").mkdir()
+    run(tmp_path / "known", folders["gpt2"], some_texts(4))
+    known = {"known_pairs": str(tmp_path / "known" / "pairs.parquet"), "known_scores": str(tmp_path / "known" / "scores.csv")}
+    with pytest.raises(InputError, match="parity check failed"):
+        run(tmp_path, folders["electra"], some_texts(6), **known)
+    for half, path in known.items():
+        with pytest.raises(InputError, match="known-pairs and known-scores go together, and only one of them is given"):
+            run(tmp_path, folders["electra"], some_texts(6), **{half: path})
+
+
 @pytest.mark.parametrize("change", [{"format": "transcript"}, {"max_length": 300}, {"output": "0"}, {"weights": 1}])
 def test_what_moves_rewards_has_a_journal_of_its_own(tmp_path: Path, batches: list[int], change: dict[str, Any]) -> None:
     model = tiny_models.build("electra", tmp_path / "model")
