@@ -78,6 +78,7 @@ def _rewards(arguments: Arguments, texts: List[str]) -> Tuple[np.ndarray, Dict[s
     # By the place of the result, too: what was scored for another table, in other batches, may differ in a reward's last digit.
     with Journal(command_line.work("compare") / f"{fingerprint(model.fingerprint(), arguments.out)}.jsonl") as journal:
         scored = scoring.score(model, new, journal)
+    again = model.encode([text for text in unique if text in known])  # for what is counted below
     reward_of = known | dict(zip(new, scored.rewards, strict=True))
     rewards = np.array([reward_of[text] for text in texts], dtype=np.float32)
     reference = model if model.dtype == "fp32" else reward_models.load(arguments.model, **{**options, "dtype": "fp32"})
@@ -93,8 +94,8 @@ def _rewards(arguments: Arguments, texts: List[str]) -> Tuple[np.ndarray, Dict[s
         "limit": model.limit,
         "texts": len(unique),
         "texts_known": len(unique) - len(new),
-        "texts_with_turns_dropped": int((scored.turns_dropped > 0).sum()),
-        "responses_cut": int((scored.tokens_cut > 0).sum()),
+        "texts_with_turns_dropped": int((scored.turns_dropped > 0).sum()) + sum(item.turns_dropped > 0 for item in again),
+        "responses_cut": int((scored.tokens_cut > 0).sum()) + sum(item.tokens_cut > 0 for item in again),
         "parity": check._asdict(),
     }
     return rewards, report

@@ -148,20 +148,22 @@ def test_a_raised_limit_scores_only_the_new_texts(folders: dict[str, Path], tmp_
 def test_texts_rewarded_in_another_table_are_taken_from_there(
     folders: dict[str, Path], tmp_path: Path, batches: list[int], monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    texts = some_texts(12)
+    texts = [*some_texts(11), (LONG, ENDLESS)]
     (tmp_path / "known").mkdir()
-    run(tmp_path / "known", folders["electra"], texts[3:8])
+    run(tmp_path / "known", folders["electra"], [*texts[3:7], texts[11]])
     known = {"known_pairs": str(tmp_path / "known" / "pairs.parquet"), "known_scores": str(tmp_path / "known" / "scores.csv")}
     alone, check = run(tmp_path, folders["electra"], texts)
     assert check["texts_known"] == 0
+    cut = (check["texts_with_turns_dropped"], check["responses_cut"])
     monkeypatch.setenv("SEAL_WORK", str(tmp_path / "elsewhere"))
     batches.clear()
     scores, check = run(tmp_path, folders["electra"], texts, **known)
     assert sum(batches) == 14
     assert (check["texts"], check["texts_known"], check["parity"]["texts"]) == (24, 10, 24)
+    assert (check["texts_with_turns_dropped"], check["responses_cut"]) == cut == (2, 1)
     columns = ["chosen_score", "rejected_score"]
     np.testing.assert_allclose(scores[columns], alone[columns], rtol=0, atol=1e-6)
-    assert (scores[columns][3:8].to_numpy() == pd.read_csv(known["known_scores"])[columns].to_numpy()).all()
+    assert (scores[columns].to_numpy()[[3, 4, 5, 6, 11]] == pd.read_csv(known["known_scores"])[columns].to_numpy()).all()
 
 
 def test_rewards_of_another_model_are_no_known_ones(folders: dict[str, Path], tmp_path: Path) -> None:
