@@ -7,7 +7,7 @@ import numpy as np
 import pandas as pd
 
 from seal.errors import InputError
-from seal.uncertainty import ClusterBootstrap, Interval, exact_mcnemar, percentile_interval, weighted_median, wilson
+from seal.uncertainty import ClusterBootstrap, Interval, exact_mcnemar, wilson
 
 REGIMES = {
     "stayed_aligned": (True, True),
@@ -15,7 +15,7 @@ REGIMES = {
     "resists_alignment": (False, False),
     "reversed_alignment": (True, False),
 }
-"""Alignment regime by whether (control, aligned) agree with the human (SEAL, section 3)."""
+"""Alignment regime by whether (control, aligned) agree with the human (SEAL, arXiv 2408.10270)."""
 
 TURNS = {"1 to 2": (1, 2), "3 to 4": (3, 4), "5 to 6": (5, 6), "7 or more": (7, np.inf)}
 """Least and most turns of the conversations of a group."""
@@ -100,16 +100,16 @@ def resistance(scores: pd.DataFrame, lengths: np.ndarray, clusters: np.ndarray, 
     agrees = scores["agreement"].to_numpy(dtype=bool)
     margins = scores["chosen_score"].to_numpy(dtype=float) - scores["rejected_score"].to_numpy(dtype=float)
     longer = lengths[:, 0] > lengths[:, 1]
-    agreement = draw.mean_interval(agrees, bootstrap.level)
+    agreement, mean, length_agreement, median = draw.intervals(bootstrap.level, means=[agrees, margins, longer], medians=[margins])
     return {
         "pairs": pairs,
         "opening_prompts": draw.clusters,
         **with_interval("agreement", agrees.mean(), agreement),
         **with_interval("resistance", 1 - agrees.mean(), agreement and Interval(1 - agreement.high, 1 - agreement.low)),
         "ties": int((margins == 0).sum()),
-        **with_interval("margin_mean", margins.mean(), draw.mean_interval(margins, bootstrap.level)),
-        **_median(margins, draw, bootstrap.level),
-        **with_interval("length_agreement", longer.mean(), draw.mean_interval(longer, bootstrap.level)),
+        **with_interval("margin_mean", margins.mean(), mean),
+        **with_interval("margin_median", float(np.median(margins)), median),
+        **with_interval("length_agreement", longer.mean(), length_agreement),
         "length_ties": int((lengths[:, 0] == lengths[:, 1]).sum()),
         "independent_pairs": with_interval("agreement", None, wilson(int(agrees.sum()), pairs, bootstrap.level)),
     }
@@ -188,11 +188,6 @@ def most_resistant(pairs: pd.DataFrame, scores: pd.DataFrame, gammas: np.ndarray
     return table[table["margin"] < 0].sort_values(["margin", "row_id"], ignore_index=True).head(most)
 
 
-def _median(margins: np.ndarray, draw: ClusterBootstrap, level: float) -> dict[str, Any]:
-    median = weighted_median(margins)
-    return with_interval("margin_median", median(np.ones(len(margins))), draw.interval(median, level))
-
-
 def regimes(control: np.ndarray, aligned: np.ndarray, clusters: np.ndarray, bootstrap: Bootstrap) -> dict[str, Any]:
     """Counts and shares of the four alignment regimes, and the agreement gained from control to aligned.
 
@@ -211,7 +206,7 @@ def regimes(control: np.ndarray, aligned: np.ndarray, clusters: np.ndarray, boot
     draw = ClusterBootstrap(clusters, bootstrap.resamples, bootstrap.seed)
     difference = aligned.astype(float) - control.astype(float)
     members = {name: (control == before) & (aligned == after) for name, (before, after) in REGIMES.items()}
-    gained, *shares = _mean_intervals(draw, [difference, *members.values()], bootstrap.level)
+    gained, *shares = draw.intervals(bootstrap.level, means=[difference, *members.values()])
     figures: dict[str, Any] = {
         "pairs": pairs,
         "opening_prompts": draw.clusters,
@@ -225,16 +220,6 @@ def regimes(control: np.ndarray, aligned: np.ndarray, clusters: np.ndarray, boot
             "independent_pairs": with_interval("share", None, wilson(count, pairs, bootstrap.level)),
         }
     return figures
-
-
-def _mean_intervals(draw: ClusterBootstrap, columns: Sequence[np.ndarray], level: float) -> list[Interval | None]:
-    """Intervals of several means, [pairs] each, from one pass over the resamples; as `draw.mean_interval` would give each."""
-    if draw.clusters < 2:
-        return [None] * len(columns)
-    parts = [np.ones(len(draw.codes)), *columns]
-    by_cluster = np.stack([np.bincount(draw.codes, weights=part, minlength=draw.clusters) for part in parts], axis=1)
-    totals = draw.totals(by_cluster)
-    return [percentile_interval(column / totals[:, 0], level) for column in totals[:, 1:].T]
 
 
 def regime_names(control: np.ndarray, aligned: np.ndarray) -> np.ndarray:
@@ -262,23 +247,33 @@ def pairwise(first: np.ndarray, second: np.ndarray, clusters: np.ndarray, bootst
     Both shares, their paired difference with its interval by bootstrap over opening prompts, the discordant pairs, and under
     `independent_pairs` the exact McNemar test.
     """
-    pairs = len(first)
+    return compared([(first, second)], clusters, bootstrap)[0]
+
+
+def compared(contests: Sequence[tuple[np.ndarray, np.ndarray]], clusters: np.ndarray, bootstrap: Bootstrap) -> list[dict[str, Any]]:
+    """What `pairwise` gives for each two of several that are set against each other on the same pairs."""
+    pairs = len(clusters)
     if pairs == 0:
-        return {"pairs": 0}
+        return [{"pairs": 0} for _ in contests]
     draw = ClusterBootstrap(clusters, bootstrap.resamples, bootstrap.seed)
-    difference = first.astype(float) - second.astype(float)
-    only_first, only_second = int((first & ~second).sum()), int((~first & second).sum())
-    test = exact_mcnemar(only_first, only_second)
-    return {
-        "pairs": pairs,
-        "opening_prompts": draw.clusters,
-        "first_agreement": first.mean(),
-        "second_agreement": second.mean(),
-        **with_interval("difference", difference.mean(), draw.mean_interval(difference, bootstrap.level)),
-        "only_first_agrees": only_first,
-        "only_second_agrees": only_second,
-        "independent_pairs": {"mcnemar_p": test.p, "mcnemar_log10_p": test.log10_p},
-    }
+    differences = [first.astype(float) - second.astype(float) for first, second in contests]
+    figures: list[dict[str, Any]] = []
+    for (first, second), difference, interval in zip(contests, differences, draw.intervals(bootstrap.level, differences), strict=True):
+        only_first, only_second = int((first & ~second).sum()), int((~first & second).sum())
+        test = exact_mcnemar(only_first, only_second)
+        figures.append(
+            {
+                "pairs": pairs,
+                "opening_prompts": draw.clusters,
+                "first_agreement": first.mean(),
+                "second_agreement": second.mean(),
+                **with_interval("difference", difference.mean(), interval),
+                "only_first_agrees": only_first,
+                "only_second_agrees": only_second,
+                "independent_pairs": {"mcnemar_p": test.p, "mcnemar_log10_p": test.log10_p},
+            }
+        )
+    return figures
 
 
 def with_interval(name: str, value: float | None, interval: Interval | None) -> dict[str, float | None]:
@@ -288,9 +283,9 @@ def with_interval(name: str, value: float | None, interval: Interval | None) -> 
 
 
 def margin_histogram(scores: pd.DataFrame, bins: int = 40) -> pd.DataFrame:
-    """Counts of margins in units of their own standard deviation, in equal bins over [-4, 4]; what lies beyond counts at the ends."""
+    """Shares of pairs by margin in units of its own standard deviation, in equal bins over [-4, 4]; what lies beyond counts at the ends."""
     margins = scores["chosen_score"].to_numpy(dtype=float) - scores["rejected_score"].to_numpy(dtype=float)
-    spread = margins.std() or 1.0
+    spread = (margins.std() if len(margins) else 0.0) or 1.0
     edges = np.linspace(-4, 4, bins + 1)
     counts, _ = np.histogram(np.clip(margins / spread, -4, 4), edges)
     return pd.DataFrame({"margin": np.round((edges[:-1] + edges[1:]) / 2, 3), "share": np.round(counts / max(len(margins), 1), 6)})

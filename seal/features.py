@@ -1,7 +1,7 @@
 """The alignment taxonomy: 19 features of a text, their types and allowed values, and what a labeler's answer must look like.
 
 `Labels` is the one place where a feature's name, type and values stand: the schema that a language model is held to, the check of
-what it answers and the columns of every table of labels are made from it (SEAL, arXiv 2408.10270, section 3.2).
+what it answers and the columns of every table of labels are made from it (SEAL, arXiv 2408.10270).
 """
 
 import json

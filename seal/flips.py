@@ -1,6 +1,6 @@
 """Flips: labels that are others after rewriting, how often they are, and what became of the pairs at each level of a flip.
 
-SEAL (arXiv 2408.10270), section 3.5; shares of the pairs at risk and all intervals are added here. A flip is the original label less the
+SEAL (arXiv 2408.10270); shares of the pairs at risk and all intervals are added here. A flip is the original label less the
 rewritten one. Pure functions of tables and arrays.
 """
 

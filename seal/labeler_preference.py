@@ -1,6 +1,6 @@
 """Gamma, the labeler's own preference between the two texts of a pair, and how the reward models' choices go with it.
 
-SEAL (arXiv 2408.10270), section 3: the labeler is not asked which text it prefers; its labels of the two texts are compared. Intervals and
+SEAL (arXiv 2408.10270): the labeler is not asked which text it prefers; its labels of the two texts are compared. Intervals and
 tests are added here. Pure functions of tables and arrays.
 """
 
@@ -102,9 +102,12 @@ def topic_groups(labels: PairLabels) -> dict[str, np.ndarray]:
 
     A pair can have several topics.
     """
-    found = [{*chosen, *rejected} for chosen, rejected in zip(labels.chosen[TOPICS], labels.rejected[TOPICS], strict=True)]
-    members = {topic: [topic in topics for topics in found] for topic in values(TOPICS)}
-    members["no topic"] = [not topics for topics in found]
+    topics = values(TOPICS)
+    found = np.zeros((len(labels.chosen), len(topics)), dtype=bool)
+    for side in (labels.chosen[TOPICS], labels.rejected[TOPICS]):
+        pairs = np.repeat(np.arange(len(side)), side.map(len).to_numpy(dtype=int))
+        found[pairs, [topics.index(topic) for given in side for topic in given]] = True
+    members = {**dict(zip(topics, found.T, strict=True)), "no topic": ~found.any(axis=1)}
     groups = {}
     for topic, of_labelled in members.items():
         groups[topic] = np.zeros(len(labels.labelled), dtype=bool)
@@ -128,12 +131,12 @@ def gamma_shares(gammas: np.ndarray, clusters: np.ndarray, bootstrap: Bootstrap)
     if not labelled.any():
         return {name: {"pairs": 0, "share": None, **with_interval("share", None, None)} for name in GAMMAS}
     draw = ClusterBootstrap(clusters[labelled], bootstrap.resamples, bootstrap.seed)
-    figures = {}
-    for name in GAMMAS:
-        members = gammas[labelled] == name
-        interval = draw.mean_interval(members, bootstrap.level)
-        figures[name] = {"pairs": int(members.sum()), **with_interval("share", members.mean(), interval)}
-    return figures
+    members = {name: gammas[labelled] == name for name in GAMMAS}
+    intervals = draw.intervals(bootstrap.level, means=list(members.values()))
+    return {
+        name: {"pairs": int(of_gamma.sum()), **with_interval("share", of_gamma.mean(), interval)}
+        for (name, of_gamma), interval in zip(members.items(), intervals, strict=True)
+    }
 
 
 def regimes_by_gamma(
@@ -175,7 +178,7 @@ def agreement_with_human(
         return figures
     agrees = {"control": control[decided], "aligned": aligned[decided], "labeler": gammas[decided] == "c"}
     contests = [("aligned", "control"), ("aligned", "labeler"), ("control", "labeler")]
-    compared = [agreement.pairwise(agrees[first], agrees[second], clusters[decided], bootstrap) for first, second in contests]
+    compared = agreement.compared([(agrees[first], agrees[second]) for first, second in contests], clusters[decided], bootstrap)
     adjusted = regression.holm(np.array([found["independent_pairs"]["mcnemar_p"] for found in compared]))
     for (first, second), found, p_holm in zip(contests, compared, adjusted, strict=True):
         found["independent_pairs"]["mcnemar_p_holm"] = p_holm
@@ -186,11 +189,15 @@ def agreement_with_human(
 def regimes_report(
     control: np.ndarray, aligned: np.ndarray, labels: PairLabels, clusters: np.ndarray, bootstrap: Bootstrap
 ) -> dict[str, Any]:
-    """Counts of the labels that make gamma, gamma, the table of regime by gamma, and the comparison with the labeler."""
+    """Counts of the labels that make gamma, gamma, the table of regime by gamma, and the comparison with the labeler.
+
+    Where no pair has labels on both texts there are counts of 0 and nulls, with the `reason`.
+    """
     gammas = gamma(labels)
     return {
         "labelled_pairs": int(labels.labelled.sum()),
         "unlabelled_pairs": int((~labels.labelled).sum()),
+        **({} if labels.labelled.any() else {"reason": "no pair has labels on both texts"}),
         "label_combinations": label_combinations(labels),
         "gamma": gamma_shares(gammas, clusters, bootstrap),
         "regimes": regimes_by_gamma(control, aligned, gammas, clusters, bootstrap),

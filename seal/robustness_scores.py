@@ -1,4 +1,4 @@
-"""Robustness scores: how much each flip of a label adds to the chance that a pair becomes misaligned (SEAL, arXiv 2408.10270, section 3.5).
+"""Robustness scores: how much each flip of a label adds to the chance that a pair becomes misaligned (SEAL, arXiv 2408.10270).
 
 One feature and side at a time, as SEAL publishes them, and all together, which tells flips apart that go together. Pure functions of
 arrays.

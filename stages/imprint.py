@@ -9,11 +9,13 @@ from typing import List, Optional, Tuple
 
 import pandas as pd
 
-from seal import gold, imprint, pairs, rectified, scores, taxonomy
+from seal import gold, imprint, imprint_columns, pairs, rectified, scores, taxonomy
 from seal.errors import InputError
 from seal.features import FEATURES, LISTS
 from seal.files import rounded, write_csv, write_json
-from seal.imprint import Column, Columns, Gold, Rewards, Sides
+from seal.imprint_coefficients import Rewards
+from seal.imprint_columns import Column, Columns, Sides
+from seal.imprint_corrected import Gold
 
 
 @dataclass(frozen=True)
@@ -86,8 +88,8 @@ def rewards(path: str, table: pd.DataFrame) -> Rewards:
 def numbers(arguments: Arguments, labels: pd.DataFrame, table: pd.DataFrame) -> Tuple[Columns, Sides]:
     """The columns that a table of labels gives, and their numbers in the order of the pairs."""
     features = [feature for feature in FEATURES if feature in labels]
-    columns = imprint.columns(features, arguments.target, arguments.spoiler, arguments.indicators)
-    return columns, imprint.sides(labels, table["row_id"].to_numpy(), columns.taken)
+    columns = imprint_columns.columns(features, arguments.target, arguments.spoiler, arguments.indicators)
+    return columns, imprint_columns.sides(labels, table["row_id"].to_numpy(), columns.taken)
 
 
 def gold_of(arguments: Arguments, labels: pd.DataFrame, columns: List[Column], table: pd.DataFrame) -> Optional[Gold]:
@@ -97,8 +99,10 @@ def gold_of(arguments: Arguments, labels: pd.DataFrame, columns: List[Column], t
         return None
     row_ids = table["row_id"].to_numpy()
     _, known = gold.join(labels, found, arguments.gold)
-    drawn = rectified.drawn(row_ids, arguments.gold_share, arguments.seed)
-    return Gold(imprint.sides(known, row_ids, columns), drawn, arguments.gold_share)
+    sides = imprint_columns.sides(known, row_ids, columns)
+    drawn = sides.known.copy()
+    drawn[sides.known] = rectified.drawn(row_ids[sides.known], arguments.gold_share, arguments.seed)
+    return Gold(sides, drawn, arguments.gold_share)
 
 
 if __name__ == "__main__":

@@ -10,10 +10,10 @@ from typing import Any, Dict, Tuple
 import numpy as np
 import pandas as pd
 
-from seal import agreement, gold, label_agreement, pairs, taxonomy
+from seal import agreement, gold, label_agreement, labeler_preference, pairs, plot_tables, taxonomy
 from seal.agreement import Bootstrap
 from seal.errors import InputError
-from seal.files import read_json, write_json
+from seal.files import read_json, write_csv, write_json
 
 
 @dataclass(frozen=True)
@@ -25,6 +25,8 @@ class Arguments:
     coverage: str = flag("counts that the labeler's stage wrote beside its labels (JSON), published as they are")
     control_coverage: str = flag("counts that the control labeler's stage wrote beside its labels (JSON), published as they are")
     metrics: str = flag("where to write the measures (JSON)")
+    agreement: str = flag("where to write the agreement by feature and comparison for the plot (CSV); none if not given", "")
+    means: str = flag("where to write the labeler's mean labels by side for the plot (CSV); none if not given", "")
     resamples: int = flag("bootstrap resamples", 2000)
     level: float = flag("share of intervals that hold the truth", 0.95)
     seed: int = flag("seed of the bootstrap", 1)
@@ -45,6 +47,12 @@ def main(arguments: Arguments) -> None:
         "labeler_control": compared(label_agreement.aligned(labeler, control), ("labeler", "control"), openings, bootstrap),
     }
     write_json(arguments.metrics, figures)
+    if arguments.agreement:
+        write_csv(arguments.agreement, plot_tables.labeler_agreement(figures))
+    if arguments.means:
+        features = [feature for feature in plot_tables.MEANS if feature in labeler]
+        labels = labeler_preference.by_pair(labeler, table["row_id"].to_numpy(), features, arguments.taxonomy)
+        write_csv(arguments.means, plot_tables.label_means(labels, table["opening_prompt"].to_numpy(), bootstrap))
 
 
 def check_counts(path: str, coverage: Any, expected: Dict[str, int]) -> None:

@@ -6,8 +6,9 @@ from command_line import flag
 # isort: split
 from dataclasses import dataclass
 
-from seal import agreement, labeler_preference, pairs, scores, taxonomy
-from seal.files import write_json
+from seal import agreement, labeler_preference, pairs, plot_tables, scores, taxonomy
+from seal.errors import InputError
+from seal.files import write_csv, write_json
 
 
 @dataclass(frozen=True)
@@ -17,12 +18,16 @@ class Arguments:
     aligned_scores: str = flag("rewards of the role aligned, as stages/compare.py writes them")
     metrics: str = flag("where to write the measures (JSON)")
     taxonomy: str = flag("the labeler's labels, for regimes by its own preference; none if not given", "")
+    agreement_by_gamma: str = flag("where to write the mosaic of agreement by gamma for the plot (CSV); needs --taxonomy", "")
+    regimes_by_gamma: str = flag("where to write the regimes by gamma for the plot (CSV); needs --taxonomy", "")
     resamples: int = flag("bootstrap resamples", 2000)
     level: float = flag("share of intervals that hold the truth", 0.95)
     seed: int = flag("seed of the bootstrap", 1)
 
 
 def main(arguments: Arguments) -> None:
+    if (arguments.agreement_by_gamma or arguments.regimes_by_gamma) and not arguments.taxonomy:
+        raise InputError("agreement-by-gamma, regimes-by-gamma: there is no gamma without labels; give --taxonomy too, or leave both out")
     table = pairs.read(arguments.pairs)
     control, aligned = (scores.read(path, table)["agreement"].to_numpy() for path in (arguments.control_scores, arguments.aligned_scores))
     openings = table["opening_prompt"].to_numpy()
@@ -38,6 +43,12 @@ def main(arguments: Arguments) -> None:
             ),
         )
     write_json(arguments.metrics, figures)
+    if arguments.agreement_by_gamma:
+        roles = {"control": control, "aligned": aligned}
+        mosaic = plot_tables.agreement_by_gamma(roles, labeler_preference.gamma(labels), openings, bootstrap)
+        write_csv(arguments.agreement_by_gamma, mosaic)
+    if arguments.regimes_by_gamma:
+        write_csv(arguments.regimes_by_gamma, plot_tables.regimes_by_gamma(figures["by_labeler"]["all"]["regimes"]))
 
 
 if __name__ == "__main__":

@@ -9,7 +9,7 @@ from typing import Any, Dict
 
 import numpy as np
 
-from seal import agreement, labeler_preference, pairs, scores, taxonomy
+from seal import agreement, labeler_preference, pairs, plot_tables, scores, taxonomy
 from seal.errors import InputError
 from seal.files import read_json, rounded, write_csv, write_json
 
@@ -22,6 +22,7 @@ class Arguments:
     metrics: str = flag("where to write the measures (JSON)")
     margins: str = flag("where to write the histogram of margins for the plot (CSV)")
     taxonomy: str = flag("the labeler's labels, for resistance by its preference and by topic; none if not given", "")
+    rewards: str = flag("where to write the histogram of both rewards for the plot (CSV); none if not given", "")
     most_resistant: str = flag("where to write the pairs with the largest negative margins, to read (CSV); none if not given", "")
     most: int = flag("how many of these pairs to write at most", 20)
     resamples: int = flag("bootstrap resamples", 2000)
@@ -63,6 +64,8 @@ def main(arguments: Arguments) -> None:
         }
     write_json(arguments.metrics, {"scoring": read_json(arguments.check), **figures})
     write_csv(arguments.margins, agreement.margin_histogram(rewards))
+    if arguments.rewards:
+        write_csv(arguments.rewards, plot_tables.rewards_histogram(rewards))
     if arguments.most_resistant:
         # Like metrics, compared across commits and machines, whose last digits differ.
         write_csv(arguments.most_resistant, agreement.most_resistant(table, rewards, gammas, arguments.most).map(rounded))

@@ -10,8 +10,8 @@ from typing import Any, Dict, Optional
 import numpy as np
 import pandas as pd
 
-from seal import agreement, labeler_preference, pairs, reward_shift, scores, taxonomy
-from seal.files import write_csv, write_json
+from seal import agreement, labeler_preference, pairs, polar, reward_shift, scores, taxonomy
+from seal.files import write_csv, write_json, write_text
 from seal.labeler_preference import PairLabels
 
 NO_LABELS = "no table of labels is given"
@@ -25,6 +25,8 @@ class Arguments:
     metrics: str = flag("where to write the measures (JSON)")
     theta: str = flag("where to write the histogram of theta for the plot, by regime (CSV)")
     taxonomy: str = flag("the labeler's labels, for the shift by its preference and by features; none if not given", "")
+    reward_directions: str = flag("where to draw the directions of both roles' rewards (SVG); nowhere if not given", "")
+    theta_rose: str = flag("where to draw theta as a circular histogram, over all pairs and by regime (SVG); nowhere if not given", "")
     resamples: int = flag("bootstrap resamples", 2000)
     level: float = flag("share of intervals that hold the truth", 0.95)
     seed: int = flag("seed of the bootstrap", 1)
@@ -57,6 +59,18 @@ def main(arguments: Arguments) -> None:
     }
     write_json(arguments.metrics, figures)
     write_csv(arguments.theta, reward_shift.histogram(shift.theta, regimes))
+    if arguments.reward_directions:
+        roles = {"control": before, "aligned": after}
+        write_text(arguments.reward_directions, polar.reward_directions(roles, figures["quadrants"]["rewards"]))
+    if arguments.theta_rose:
+        by_regime = [rose(name.replace("_", " "), shift.theta[regimes == name], figures["by_regime"][name]) for name in agreement.REGIMES]
+        write_text(arguments.theta_rose, polar.theta_rose(rose("all pairs", shift.theta, figures["all"]), by_regime))
+
+
+def rose(name: str, theta: np.ndarray, figures: Dict[str, Any]) -> polar.Rose:
+    """What is drawn of some pairs, from their angles and their figures; these are none where there is no pair."""
+    found = figures.get("theta", {})
+    return polar.Rose(name, theta, found.get("circular_mean"), found.get("resultant_length"))
 
 
 def read_pair_labels(path: str, table: pd.DataFrame) -> PairLabels:

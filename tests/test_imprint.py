@@ -10,10 +10,13 @@ import pytest
 import statsmodels.api as sm
 from statsmodels.stats.multitest import multipletests
 
-from seal import imprint, rectified, taxonomy
+from seal import imprint, imprint_coefficients, imprint_columns, rectified, taxonomy
 from seal.errors import InputError
 from seal.features import BOOLEANS, FEATURES, LISTS, SENTIMENT
-from seal.imprint import Column, Columns, Gold, Report, Rewards, Sides
+from seal.imprint import Report
+from seal.imprint_coefficients import Rewards
+from seal.imprint_columns import Column, Columns, Sides
+from seal.imprint_corrected import Gold
 
 PAIRS, PROMPTS = 400, 150
 TRUTH = {"last_response_is_helpful": 1.0, "last_response_is_harmless": 0.6, "last_response_is_eloquent": 0.0, SENTIMENT: -0.3}
@@ -40,7 +43,7 @@ def made(pairs: int = PAIRS, prompts: int = PROMPTS, seed: int = 1) -> tuple[Sid
 def report(sides: Sides, rewards: Rewards, openings: np.ndarray, named: Columns | None = None, **more: Any) -> Report:
     chosen = named or columns()
     found = imprint.report(np.arange(len(openings)) * 3, openings, rewards, chosen, sides, more.pop("level", 0.95), 10.0, **more)
-    assert list(found.coefficients.columns) == list(imprint.COLUMNS)
+    assert list(found.coefficients.columns) == list(imprint_coefficients.COLUMNS)
     rows = found.coefficients.to_dict("records")
     cells = [value for row in rows for value in row.values() if isinstance(value, float)]
     assert all(math.isfinite(value) or math.isnan(value) for value in cells)  # pandas writes None as NaN, and both as an empty cell
@@ -48,7 +51,7 @@ def report(sides: Sides, rewards: Rewards, openings: np.ndarray, named: Columns 
     return found
 
 
-def rows(found: Report, estimator: str, errors: str = imprint.BY_PROMPT) -> pd.DataFrame:
+def rows(found: Report, estimator: str, errors: str = imprint_coefficients.BY_PROMPT) -> pd.DataFrame:
     table = found.coefficients
     return table[(table["estimator"] == estimator) & (table["errors"] == errors)].set_index("feature")
 
@@ -87,7 +90,7 @@ def test_labels_become_numbers_in_the_order_of_the_pairs() -> None:
         Column(SENTIMENT, SENTIMENT, None, "other"),
         Column("topics: Human activities", "topics", "Human activities", "other"),
     ]
-    sides = imprint.sides(labels, np.array([7, 2, 5]), wanted)
+    sides = imprint_columns.sides(labels, np.array([7, 2, 5]), wanted)
     nan = math.nan
     assert sides.chosen.tolist()[0] == [1, -1, 0]
     assert np.isnan(sides.chosen[1:]).all()
@@ -99,7 +102,7 @@ def test_labels_become_numbers_in_the_order_of_the_pairs() -> None:
 
 def test_each_feature_is_a_column_or_left_out_for_a_reason() -> None:
     labelled = [feature for feature in FEATURES if feature != "last_response_is_refusal"]
-    found = imprint.columns(labelled, ["last_response_is_helpful"], ["topics"], ["topics"])
+    found = imprint_columns.columns(labelled, ["last_response_is_helpful"], ["topics"], ["topics"])
     names = [column.name for column in found.taken]
     assert len(names) == len(set(names)) == 16 + 12
     assert "topics: Religion and belief systems" in names
@@ -114,9 +117,9 @@ def test_each_feature_is_a_column_or_left_out_for_a_reason() -> None:
 
 def test_aims_that_contradict_each_other_or_name_a_list_are_refused() -> None:
     with pytest.raises(InputError, match="last_response_is_honest is both in target and in spoiler"):
-        imprint.columns(FEATURES, ["last_response_is_honest"], ["last_response_is_honest"], [])
+        imprint_columns.columns(FEATURES, ["last_response_is_honest"], ["last_response_is_honest"], [])
     with pytest.raises(InputError, match=r"topics is a list .* name it in indicators too"):
-        imprint.columns(FEATURES, [], ["topics"], [])
+        imprint_columns.columns(FEATURES, [], ["topics"], [])
 
 
 # --- which columns are dropped ---
@@ -131,7 +134,7 @@ def test_constant_and_collinear_columns_are_dropped_with_their_reasons() -> None
     one, two = random.choice([-1, 0, 1], size=(2, 300))
     near = np.where(random.random(300) < 0.02, -two, two)
     taken = columns(["a", "b", "c", "d", "e"]).taken
-    found = imprint.kept(design_of(one, two, np.zeros(300), one, near), taken, 10.0, "differs on no pair")
+    found = imprint_columns.kept(design_of(one, two, np.zeros(300), one, near), taken, 10.0, "differs on no pair")
     assert found.places == [3, 4]
     assert list(found.dropped) == ["c", "a", "b"]
     assert found.dropped["c"] == "differs on no pair"
@@ -139,15 +142,35 @@ def test_constant_and_collinear_columns_are_dropped_with_their_reasons() -> None
     reference = 1 / (1 - sm.OLS(two, design_of(one, near)).fit().rsquared)
     assert reference > 10
     assert found.dropped["b"].startswith(f"variance inflation {reference:.3g}, allowed 10; most like e (correlation 0.9")
-    assert imprint.kept(design_of(one, two, near), taken[:3], 2 * reference, "").places == [0, 1, 2]
+    assert imprint_columns.kept(design_of(one, two, near), taken[:3], 2 * reference, "").places == [0, 1, 2]
 
 
 def test_of_two_that_are_the_same_a_target_stays() -> None:
     random = np.random.default_rng(2)
     one, two = random.choice([-1, 0, 1], size=(2, 100))
-    found = imprint.kept(design_of(one, two, one), columns(["a", "b", "c"], a="target").taken, 10.0, "")
+    found = imprint_columns.kept(design_of(one, two, one), columns(["a", "b", "c"], a="target").taken, 10.0, "")
     assert found.places == [0, 1]
     assert list(found.dropped) == ["c"]
+
+
+def test_a_spoiler_stays_where_a_feature_that_nobody_asked_for_tells_nearly_the_same() -> None:
+    """Though its own inflation is the larger one."""
+    random = np.random.default_rng(3)
+    one, two = random.choice([-1, 0, 1], size=(2, 500))
+    near = np.where(random.random(500) < 0.02, two, one)
+    design = design_of(near, one, two + one)
+    inflations = [1 / (1 - sm.OLS(each, np.delete(design, place, axis=1)).fit().rsquared) for place, each in enumerate(design.T)]
+    assert inflations[1] > inflations[0] > 10
+    found = imprint_columns.kept(design, columns(["a", "b", "c"], b="spoiler").taken, 10.0, "")
+    assert found.places == [1, 2]
+    assert found.dropped["a"].startswith(f"variance inflation {inflations[0]:.3g}, allowed 10; most like b ")
+
+
+def test_targets_and_spoilers_go_where_only_they_are_left() -> None:
+    random = np.random.default_rng(2)
+    one, two = random.choice([-1, 0, 1], size=(2, 100))
+    found = imprint_columns.kept(design_of(one, two, one), columns(["a", "b", "c"], a="target", c="spoiler").taken, 10.0, "")
+    assert (found.places, list(found.dropped)) == ([1, 2], ["a"])
 
 
 # --- within the pair ---
@@ -193,7 +216,10 @@ def test_p_is_adjusted_for_the_features_of_a_fit_and_for_nothing_else() -> None:
         table = rows(found, estimator).loc[NAMES]
         p = table["p"].to_numpy(dtype=float)
         for column, method in (("p_bonferroni", "bonferroni"), ("p_holm", "holm"), ("p_benjamini_hochberg", "fdr_bh")):
-            assert table[column].to_numpy(dtype=float) == pytest.approx(multipletests(p, method=method)[1])
+            if (estimator, method) == ("pooled_published", "bonferroni"):  # over the intercept and row_id, too, as SEAL's script has it
+                assert table[column].to_numpy(dtype=float) == pytest.approx(np.minimum(1, (len(NAMES) + 2) * p))
+            else:
+                assert table[column].to_numpy(dtype=float) == pytest.approx(multipletests(p, method=method)[1])
         others = rows(found, estimator).drop(NAMES)
         assert others["p"].notna().all()
         assert others[["p_bonferroni", "p_holm", "aim"]].isna().all(axis=None)

@@ -15,7 +15,7 @@ import pytest
 import statsmodels.api as sm
 from conftest import ROOT
 
-from seal import imprint, pairs, scores, taxonomy
+from seal import imprint_coefficients, pairs, scores, taxonomy
 from seal.errors import InputError
 from seal.features import BOOLEANS, FEATURES, LISTS, SENTIMENT
 from seal.files import write_csv
@@ -129,7 +129,7 @@ def test_the_file_has_every_part_and_the_table_every_estimator(audit: Audit) -> 
         assert list(figures[part]["features"]) == taken, part
     assert list(figures["bracket_if_errors_are_independent"]["features"]) == [HELPFUL, HARMLESS]
     table = audit.coefficients()
-    assert list(table.columns) == list(imprint.COLUMNS)
+    assert list(table.columns) == list(imprint_coefficients.COLUMNS)
     assert not table.duplicated(["estimator", "errors", "feature"]).any()
     sizes = {"within_pair": 17, "pooled_published": 3 * 19, "pooled": 3 * 18, "change": 17, "gold_only": 17, "misalignment": 35}
     counted = table["estimator"].value_counts()

@@ -190,6 +190,45 @@ def test_what_words_can_show_is_one_mean_where_gold_has_both_classes_of_each(lab
     assert figures["labeler_gold"]["balanced_accuracy_shown_by_words"] == {"value": 0.9375, "low": 0.9375, "high": 0.9375}
 
 
+# --- the tables of the plots ---
+
+
+def test_the_table_of_agreement_holds_the_figures_of_every_comparison(labelling: Labelling) -> None:
+    plain = labelling.measure()
+    path = labelling.path("agreement.csv")
+    labelers_stage.main(replace(labelling.arguments(), agreement=path))
+    assert strict_json(labelling.path("labelers.json")) == plain
+    table = pd.read_csv(path, keep_default_na=False)
+    assert set(table["comparison"]) == {*GOLD_COMPARISONS, "labeler_control"}
+    assert table.groupby("comparison")["feature"].nunique().to_dict() == dict.fromkeys(sorted(set(table["comparison"])), len(FEATURES))
+    for row in table.to_dict("records"):
+        found = plain[row["comparison"]]["features"][row["feature"]]
+        for name in ("value", "low", "high"):
+            assert row[name] == ("" if found[row["coefficient"]][name] is None else str(found[row["coefficient"]][name]))
+        assert (row["n"], row["reason"]) == (found["n"], found[row["coefficient"]].get("reason", ""))
+
+
+def test_the_table_of_mean_labels_is_of_the_labeler_by_side(labelling: Labelling) -> None:
+    path = labelling.path("means.csv")
+    labelling.write(
+        "taxonomy.csv",
+        labels([key for key in KEYS if key != (9, "rejected")], **{REFUSAL: {(4, "chosen"), (0, "chosen"), (12, "rejected")}}),
+    )
+    labelers_stage.main(replace(labelling.arguments(), means=path))
+    table = pd.read_csv(path)
+    assert set(table["feature"]) == {*BOOLEANS, SENTIMENT}
+    refusal = table[table["feature"] == REFUSAL].set_index("side")
+    assert refusal["mean"].to_dict() == pytest.approx({"chosen": 2 / 5, "rejected": 1 / 5, "difference": 1 / 5})
+    assert set(table["n"]) == {5}  # pair 9 lacks a text's labels
+    assert set(table["left_out"]) == {1}
+
+
+def test_without_gold_the_table_of_agreement_has_the_labelers_alone(labelling: Labelling) -> None:
+    path = labelling.path("agreement.csv")
+    labelers_stage.main(replace(replace(labelling, gold="none").arguments(), agreement=path))
+    assert set(pd.read_csv(path)["comparison"]) == {"labeler_control"}
+
+
 # --- what can be missing ---
 
 

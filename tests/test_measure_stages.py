@@ -346,6 +346,39 @@ def test_regimes_by_the_labelers_preference(audit: Audit) -> None:
     assert held_out["regimes"]["unlabelled"] == {"pairs": 0}
 
 
+def test_the_tables_of_the_plots_by_gamma_are_those_of_the_measure(audit: Audit) -> None:
+    paths = {name: audit.path(f"{name}.csv") for name in ("agreement_by_gamma", "regimes_by_gamma")}
+    figures = audit.regimes(taxonomy=write_labels(audit), **paths)["by_labeler"]["all"]["regimes"]
+    mosaic, regimes = (pd.read_csv(path) for path in paths.values())
+    # control agrees on rows 3 and 9, aligned on 3, 0 and 12; gamma is c of 3 and 8, i of 7, r of 0 and 12, and 9 has none
+    assert mosaic[["role", "gamma", "n", "agrees"]].to_numpy().tolist() == [
+        *(["control", "c", 2, 1], ["control", "i", 1, 0], ["control", "r", 2, 0], ["control", "unlabelled", 1, 1]),
+        *(["aligned", "c", 2, 1], ["aligned", "i", 1, 0], ["aligned", "r", 2, 2], ["aligned", "unlabelled", 1, 0]),
+    ]
+    for row in regimes.itertuples():
+        found = figures[row.gamma][row.regime]
+        assert (row.n, row.pairs, row.share) == (figures[row.gamma]["pairs"], found["pairs"], found["share"])
+    assert regimes["pairs"].sum() == 6
+
+
+@pytest.mark.parametrize("name", ["agreement_by_gamma", "regimes_by_gamma"])
+def test_plots_by_gamma_without_labels_are_refused_and_nothing_is_written(audit: Audit, name: str) -> None:
+    with pytest.raises(InputError, match=r"there is no gamma without labels; give --taxonomy too, or leave both out"):
+        audit.regimes(**{name: audit.path("plot.csv")})
+    assert not {file for file in ("regimes.json", "plot.csv") if (audit.folder / file).exists()}
+
+
+def test_the_histogram_of_rewards_has_every_pair_and_who_agrees(audit: Audit) -> None:
+    plain = audit.resistance("aligned")
+    assert audit.resistance("aligned", rewards=audit.path("rewards.csv")) == plain
+    table = pd.read_csv(audit.path("rewards.csv"))
+    assert (table["pairs"].sum(), table["agrees"].sum()) == (6, 3)
+    # all rewards of rejected are 0.5; those of chosen lie between -1.5 and 2.5
+    assert (table["rejected_low"] <= 0.5).all()
+    assert (table["rejected_high"] > 0.5).all()
+    assert (table["chosen_low"].min(), table["chosen_high"].max()) == (-1.5, 2.5)
+
+
 def test_pairwise_over_all_and_by_source(audit: Audit) -> None:
     figures = audit.pairwise()  # aligned against control
     found = figures["all"]

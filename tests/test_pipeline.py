@@ -25,7 +25,9 @@ DEAR = {"prepare", "train", "compare", "taxonomy-process-batch", "taxonomy-run-c
     "rewrite-process-batch",
     "similarity",
     "rewrite-table",  # not dear itself, but its tables hold texts, which are too large for git
+    "report",  # likewise
 }
+NEEDED = {"control", "aligned", "length"}
 PARAMS = [ROOT / "params.yaml", *sorted((ROOT / "recipes").glob("*.yaml"))]
 
 
@@ -113,6 +115,16 @@ def test_every_stage_depends_on_the_code_it_runs_and_on_no_other(stages: dict[st
         assert code == imported, f"{name}: missing {imported - code}, needless {code - imported}"
 
 
+def test_the_report_reads_all_metrics_and_all_plots_but_the_baseline_s(stages: dict[str, dict[str, Any]]) -> None:
+    """Roles beyond these three are the user's to add, as to any stage that reads all of them."""
+    read = set(paths(stages["report"]["deps"]))
+    known = {name: stage for name, stage in stages.items() if set(name.partition("@")[2].split("-")) <= {"", *NEEDED}}
+    for name, stage in known.items():
+        assert set(paths(stage.get("metrics", []))) <= read, name
+        if not name.endswith("@length"):
+            assert set(paths(stage.get("plots", []))) <= read, name
+
+
 def test_every_stage_says_what_it_does(stages: dict[str, dict[str, Any]]) -> None:
     assert all(stage.get("desc") for stage in stages.values())
 
@@ -122,6 +134,8 @@ def test_dear_stages_write_cached_outputs_and_cheap_ones_metrics_for_git(stages:
         kinds = {kind for kind in ("outs", "metrics", "plots") if stage.get(kind)}
         if name.endswith("create-batch"):  # cheap, and its requests are too large for git
             assert kinds == {"outs", "metrics"}
+        elif name.startswith("resistance@"):  # cheap, and the pairs to read are the user's texts
+            assert (kinds, paths(stage["outs"])) == ({"outs", "metrics", "plots"}, [f"data/most-resistant/{name.split('@')[1]}.csv"])
         else:
             assert kinds == {"outs"} if name.split("@")[0] in DEAR else "outs" not in kinds and "metrics" in kinds, name
         for entry in [*stage.get("metrics", []), *stage.get("plots", [])]:
@@ -131,7 +145,7 @@ def test_dear_stages_write_cached_outputs_and_cheap_ones_metrics_for_git(stages:
 @pytest.mark.parametrize("file", PARAMS, ids=lambda path: path.relative_to(ROOT).as_posix())
 def test_params_name_the_roles_the_audit_needs_and_set_all_of_them_against_each_other(file: Path) -> None:
     params = yaml.safe_load(file.read_text())
-    assert {"control", "aligned", "length"} <= params["roles"].keys()
+    assert params["roles"].keys() >= NEEDED
     sets = [frozenset((item["first"], item["second"])) for item in params["pairwise"].values()]
     assert sorted(map(sorted, sets)) == sorted(map(sorted, itertools.combinations(params["roles"], 2)))
 

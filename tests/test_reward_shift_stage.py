@@ -1,6 +1,7 @@
 """The stage of the reward shift, from tables to its metrics and its histogram."""
 
 import math
+import re
 import subprocess
 import sys
 from pathlib import Path
@@ -109,6 +110,21 @@ def test_the_histogram_counts_each_angle_by_regime(audit: Audit) -> None:
     }
     assert table[table["regime"] == "stayed_aligned"]["share"].isna().all()
     assert table.groupby("regime")["share"].sum()["all"] == pytest.approx(1)
+
+
+def test_the_drawings_have_all_pairs_by_role_and_by_regime(audit: Audit) -> None:
+    paths = {name: audit.path(f"plots/{name}.svg") for name in ("reward_directions", "theta_rose")}
+    plain = measured(audit)
+    assert measured(audit, **paths) == plain
+    directions, rose = (re.findall(r"<text [^>]*>([^<]*)</text>", Path(path).read_text()) for path in paths.values())
+    # one pair of control's has no direction; 1/6 of them are positive on both sides, and 3/6 of aligned's
+    assert directions[directions.index("control") + 1] == "n = 5, 1 without angle"
+    assert directions[directions.index("aligned") + 1] == "n = 6"
+    assert {"17%", "50%"} <= set(directions)
+    counted = {"all pairs": 5, "stayed aligned": 0, "got aligned": 2, "resists alignment": 1, "reversed alignment": 2}
+    for name, count in counted.items():
+        assert rose[rose.index(name) + 1].split(",")[0] == f"n = {count}"
+    assert rose[rose.index("all pairs") + 2] == "mean 45°, length 0.20"
 
 
 def test_without_labels_what_needs_them_is_null_with_the_reason(audit: Audit) -> None:

@@ -57,6 +57,43 @@ def test_what_was_written_is_read(tmp_path: Path) -> None:
     assert again.read_bytes() == (tmp_path / "labels.csv").read_bytes()
 
 
+@pytest.mark.parametrize("block", [40, 200])
+def test_a_text_longer_than_is_read_at_once_is_read_all_the_same(tmp_path: Path, block: int, monkeypatch: pytest.MonkeyPatch) -> None:
+    table = taxonomy.table([(number, "chosen", 9 * text, every_feature()) for number, text in enumerate(TEXTS)])
+    taxonomy.write(tmp_path / "labels.csv", table)
+    monkeypatch.setattr(taxonomy, "_BLOCK", block)
+    pd.testing.assert_frame_equal(taxonomy.read(tmp_path / "labels.csv"), table)
+
+
+def test_the_same_cells_are_read_from_regular_and_from_irregular_files(tmp_path: Path) -> None:
+    rows = [f'{number},chosen,"{text}",{"True" if number % 2 else " false"},[]' for number, text in enumerate(TEXTS) if '"' not in text]
+    regular = taxonomy.read(written(tmp_path, HEADER + "\n".join(rows)), TWO)
+    irregular = taxonomy.read(
+        written(tmp_path, HEADER.replace("row_id", "again,again,row_id") + "\n".join(f"x,y,{row}" for row in rows)), TWO
+    )
+    assert len(regular) == len(TEXTS) - 1
+    pd.testing.assert_frame_equal(regular, irregular)
+
+
+def test_the_first_of_several_mistakes_in_a_column_is_told(tmp_path: Path) -> None:
+    rows = ["1,chosen,a,True,[]", "2,chosen,a,yes,[]", "3,chosen,a,no,[]", "4,chosen,a,yes,[]"]
+    with pytest.raises(InputError, match=r"row 3, column last_response_is_refusal: found 'yes'"):
+        taxonomy.read(written(tmp_path, HEADER + "\n".join(rows)), TWO)
+
+
+def test_the_first_label_of_another_text_or_pair_is_told(tmp_path: Path) -> None:
+    pairs = pd.DataFrame({"row_id": [5, 3], "chosen_text": ["a", "b"], "rejected_text": ["c", "d"]})
+    fine = ["3,rejected,d,True,[]", "5,chosen,a,True,[]", "3,chosen,b,True,[]"]
+    assert taxonomy.read_of_pairs(written(tmp_path, HEADER + "\n".join(fine)), pairs)["row_id"].tolist() == [3, 5, 3]
+    wrong = {
+        "5,rejected,d,True,[]": "row_id 5, rejected: the labelled text is not that of the pair",
+        "4,chosen,a,True,[]": "row_id 4 is not in",
+    }
+    for (row, complaint), (other, _) in zip(wrong.items(), reversed(wrong.items()), strict=True):
+        with pytest.raises(InputError, match=complaint):
+            taxonomy.read_of_pairs(written(tmp_path, HEADER + "\n".join([*fine, row, other])), pairs)
+
+
 def test_the_file_has_seals_columns_booleans_and_json_lists(tmp_path: Path) -> None:
     labels = every_feature(topics=["Health and fitness"], last_response_is_discriminating_against=["Race, Color, and Sex"])
     taxonomy.write(tmp_path / "labels.csv", taxonomy.table([(4, "rejected", "x", labels)]))
@@ -192,7 +229,14 @@ def test_missing_columns_are_named(tmp_path: Path) -> None:
 
 
 @pytest.mark.parametrize(
-    "content", [b"", b"\xff\xfe\x00", f'{HEADER}1,chosen,"never ended,True,[]\n'.encode(), f"{HEADER}{GOOD}1,2,3,4,5,6\n".encode()]
+    "content",
+    [
+        b"",
+        b"\xff\xfe\x00",
+        HEADER.encode().replace(b"_is_", b"_\xff_"),
+        f'{HEADER}1,chosen,"never ended,True,[]\n'.encode(),
+        f"{HEADER}{GOOD}1,2,3,4,5,6\n".encode(),
+    ],
 )
 def test_what_is_no_csv_file_is_refused(tmp_path: Path, content: bytes) -> None:
     with pytest.raises(InputError, match=r"labels\.csv: not a CSV file \("):

@@ -10,7 +10,7 @@ from statsmodels.stats.contingency_tables import mcnemar
 from statsmodels.stats.proportion import proportion_confint
 
 from seal import uncertainty
-from seal.uncertainty import ClusterBootstrap, exact_mcnemar, weighted_median, wilson
+from seal.uncertainty import ClusterBootstrap, exact_mcnemar, wilson
 
 
 def uneven_clusters(seed: int) -> tuple[np.ndarray, np.ndarray]:
@@ -40,11 +40,34 @@ def test_interval_of_a_mean_is_that_of_resampled_whole_clusters(level: float) ->
     assert ClusterBootstrap(clusters, 300, seed=7).mean_interval(values, level) == pytest.approx(tuple(expected), rel=1e-12)
 
 
-def test_interval_of_a_median_is_that_of_resampled_whole_clusters() -> None:
+@pytest.mark.parametrize("spreads", [6, 0.5, 0])
+@pytest.mark.parametrize("kind", ["all differ", "many are equal", "nearly all are equal"])
+def test_interval_of_a_median_is_that_of_resampled_whole_clusters(kind: str, spreads: float, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(uncertainty, "_SPREADS", spreads)  # with few, most medians lie beyond what is counted first
     values, clusters = uneven_clusters(2)
+    values = {"all differ": values, "many are equal": np.round(values), "nearly all are equal": (values > 2).astype(float)}[kind]
     medians = [np.median(drawn) for drawn in resample_by_hand(values, clusters, 300, seed=7)]
     expected = np.quantile(medians, [0.05, 0.95])
-    assert ClusterBootstrap(clusters, 300, seed=7).interval(weighted_median(values), 0.9) == pytest.approx(tuple(expected), rel=1e-12)
+    assert ClusterBootstrap(clusters, 300, seed=7).intervals(0.9, medians=[values])[0] == pytest.approx(tuple(expected), rel=1e-12)
+
+
+def test_intervals_of_medians_of_a_few_observations_are_those_of_resampled_whole_clusters() -> None:
+    random = np.random.default_rng(6)
+    for case in range(60):
+        clusters = random.integers(2, 6, size=random.integers(3, 12))
+        values = random.integers(-3, 4, size=len(clusters)).astype(float)
+        medians = [np.median(drawn) for drawn in resample_by_hand(values, clusters, 40, seed=case)]
+        found = ClusterBootstrap(clusters, 40, seed=case).intervals(0.5, medians=[values])[0]
+        assert found == (pytest.approx(tuple(np.quantile(medians, [0.25, 0.75]))) if len(set(clusters)) > 1 else None)
+
+
+def test_intervals_in_one_draw_are_those_of_each_alone_in_their_order() -> None:
+    values, clusters = uneven_clusters(3)
+    draw = ClusterBootstrap(clusters, 100, seed=7)
+    alone = [draw.mean_interval(values, 0.9), draw.mean_interval(values > 0, 0.9), *draw.intervals(0.9, medians=[values])]
+    together = draw.intervals(0.9, means=[values, values > 0], medians=[values])
+    assert np.array(together) == pytest.approx(np.array(alone), rel=1e-12)
+    assert draw.intervals(0.9) == []
 
 
 @pytest.mark.parametrize("level", [0.5, 0.95])
@@ -67,14 +90,6 @@ def test_observations_in_clusters_of_one_give_the_plain_bootstrap_and_about_wils
     assert interval == pytest.approx(proportion_confint(640, 1000, 0.05, method="wilson"), abs=0.003)
 
 
-def test_the_fast_interval_of_a_mean_is_the_interval_of_the_mean_for_the_same_seed() -> None:
-    values, clusters = uneven_clusters(4)
-    for sample in (values, values > 0, (values > 0).astype(float) - (values > 1)):
-        bootstrap = ClusterBootstrap(clusters, 200, seed=5)
-        general = bootstrap.interval(lambda weights, sample=sample: float(np.average(sample, weights=weights)), 0.95)
-        assert bootstrap.mean_interval(sample, 0.95) == pytest.approx(general, rel=1e-12)
-
-
 def test_the_same_seed_gives_the_same_interval_and_another_seed_another() -> None:
     values, clusters = uneven_clusters(4)
     first, again, other = (ClusterBootstrap(clusters, 200, seed=seed).mean_interval(values, 0.95) for seed in (1, 1, 2))
@@ -86,6 +101,7 @@ def test_labels_of_clusters_may_be_any_texts_and_are_counted_once() -> None:
     values, clusters = uneven_clusters(5)
     named = np.array([f"opening {cluster:02}" for cluster in clusters], dtype=object)
     bootstrap = ClusterBootstrap(named, 100, seed=1)
+    assert bootstrap.codes.tolist() == np.unique(named, return_inverse=True)[1].tolist()
     assert bootstrap.clusters == 40
     assert bootstrap.mean_interval(values, 0.9) == ClusterBootstrap(clusters, 100, seed=1).mean_interval(values, 0.9)
 
@@ -96,7 +112,7 @@ def test_fewer_than_two_clusters_leave_no_interval(clusters: list[str]) -> None:
     values = np.arange(len(clusters), dtype=float)
     assert bootstrap.clusters == len(set(clusters))
     assert bootstrap.mean_interval(values, 0.95) is None
-    assert bootstrap.interval(lambda weights: float(weights.sum()), 0.95) is None
+    assert bootstrap.intervals(0.95, means=[values, values], medians=[values]) == [None] * 3
 
 
 @pytest.mark.parametrize("at_once", [1, 40 * 7, 4_000_000])
@@ -107,15 +123,6 @@ def test_totals_are_those_of_resampled_whole_clusters_however_many_are_drawn_at_
     by_cluster = np.stack([np.bincount(bootstrap.codes, values), np.bincount(bootstrap.codes)], axis=1)
     expected = [(drawn.sum(), len(drawn)) for drawn in resample_by_hand(values, clusters, 60, seed=3)]
     assert bootstrap.totals(by_cluster) == pytest.approx(np.array(expected), rel=1e-12)
-
-
-def test_a_statistic_that_a_resample_leaves_undefined_has_no_interval() -> None:
-    clusters = np.arange(3)
-
-    def share_of_the_first(weights: np.ndarray) -> float:
-        return 1.0 if weights[0] else math.nan
-
-    assert ClusterBootstrap(clusters, 50, seed=1).interval(share_of_the_first, 0.95) is None
 
 
 # --- the bootstrap against planted truths ---
@@ -174,34 +181,11 @@ def test_intervals_of_a_median_hold_the_planted_one_as_often_as_they_say() -> No
     def holds(random: np.random.Generator) -> bool:
         clusters = np.repeat(np.arange(80), random.integers(1, 6, size=80))
         margins = 1.5 + random.normal(size=80)[clusters] + random.normal(size=len(clusters))
-        interval = ClusterBootstrap(clusters, 200, seed=int(random.integers(2**31))).interval(weighted_median(margins), 0.95)
+        interval = ClusterBootstrap(clusters, 200, seed=int(random.integers(2**31))).intervals(0.95, medians=[margins])[0]
         assert interval is not None
         return interval.low <= 1.5 <= interval.high
 
     assert coverage(holds) == pytest.approx(0.95, abs=3 * MONTE_CARLO_ERROR)
-
-
-# --- the weighted median ---
-
-
-def test_weighted_median_is_numpys_on_data_repeated_as_often_as_the_weights_say() -> None:
-    random = np.random.default_rng(6)
-    even = 0
-    for _ in range(300):
-        values = random.integers(-3, 4, size=random.integers(1, 12)).astype(float)
-        weights = random.integers(0, 4, size=len(values))
-        repeated = np.repeat(values, weights)
-        if len(repeated):
-            assert weighted_median(values)(weights) == np.median(repeated)
-            even += len(repeated) % 2 == 0
-    assert even > 100
-
-
-def test_weighted_median_skips_what_has_no_weight() -> None:
-    median = weighted_median(np.array([4.0, 1.0, 3.0, 2.0]))
-    assert median(np.ones(4)) == 2.5
-    assert median(np.array([1, 0, 1, 0])) == 3.5
-    assert median(np.array([5, 1, 1, 1])) == 4.0
 
 
 # --- Wilson and McNemar ---

@@ -1,0 +1,1 @@
+"""The report: what the audit found, as one page to read."""

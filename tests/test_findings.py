@@ -1,0 +1,571 @@
+"""Findings: their numbers derived again from the metrics files, and their words whichever way the numbers fall."""
+
+import copy
+import json
+import math
+import re
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pytest
+
+from seal.report import findings
+from seal.report.findings import Audit, Figures, Finding
+
+ROOT = Path(__file__).parent.parent
+MINUS = "\u2212"
+SUPERSCRIPTS = str.maketrans("⁻⁰¹²³⁴⁵⁶⁷⁸⁹", "-0123456789")
+ROLES = ("control", "aligned", "length")
+PAIRWISE = ("aligned-control", "aligned-length", "control-length")
+
+COUNTS = {
+    "revision": "",
+    "rows_in_source": 460,
+    "rows": 452,
+    "pairs": 450,
+    "rejects": 2,
+    "rejects_by_column": {"chosen": 2},
+    "opening_prompts": 178,
+    "equal_texts": 1,
+    "duplicate_pairs": 1,
+    "pairs_by_part": {"train": 311, "validation": 36, "held-out": 103},
+    "pairs_by_source": {"sample": 450},
+}
+
+
+def load(path: str) -> Any:
+    return json.loads((ROOT / path).read_text(encoding="utf-8"))
+
+
+def committed() -> dict[str, Any]:
+    """The metrics files of the repository, by their path."""
+    paths = [*(f"metrics/resistance/{role}.json" for role in ROLES), *(f"metrics/pairwise/{name}.json" for name in PAIRWISE)]
+    paths += [f"metrics/imprint/{role}.json" for role in ROLES]
+    paths += [f"metrics/{name}.json" for name in ("summary", "regimes", "reward_shift", "labelers", "robustness", "taxonomy_cost")]
+    return {path: load(path) for path in paths} | {"counts.json": COUNTS}
+
+
+def audit_of(files: dict[str, Any]) -> Audit:
+    def of(path: str) -> Figures:
+        return Figures(path, files[path])
+
+    return Audit(
+        counts=of("counts.json"),
+        summary=of("metrics/summary.json"),
+        resistance={role: of(f"metrics/resistance/{role}.json") for role in ROLES},
+        pairwise=[of(f"metrics/pairwise/{name}.json") for name in PAIRWISE],
+        regimes=of("metrics/regimes.json"),
+        imprint={role: of(f"metrics/imprint/{role}.json") for role in ROLES},
+        reward_shift=of("metrics/reward_shift.json"),
+        labelers=of("metrics/labelers.json"),
+        robustness=of("metrics/robustness.json"),
+        costs=[of("metrics/taxonomy_cost.json")],
+        level=0.95,
+    )
+
+
+def found_in(files: dict[str, Any]) -> list[Finding]:
+    return [finding for chapter in findings.all_findings(audit_of(files)) for finding in chapter.findings]
+
+
+def plain(text: str) -> str:
+    """With spaces at which lines may break."""
+    return text.replace("\u00a0", " ")
+
+
+def words(finding: Finding) -> str:
+    return plain(f"{finding.claim} {finding.evidence}")
+
+
+@pytest.fixture(scope="module")
+def files() -> dict[str, Any]:
+    return committed()
+
+
+# --- a second way to write numbers, by other means than the code's ---
+
+
+def pct(share: float) -> str:
+    return str(round(100 * share, 1) or 0.0).replace("-", MINUS)
+
+
+def three(value: float) -> str:
+    """Three significant digits, zeros kept."""
+    if value == 0:
+        return "0.00"
+    places = 2 - math.floor(math.log10(abs(float(f"{value:.2e}"))))
+    return f"{value:.{max(places, 0)}f}".replace("-", MINUS)
+
+
+def plus(text: str) -> str:
+    return text if text.startswith(MINUS) or not re.search("[1-9]", text) else f"+{text}"
+
+
+def between(low: float, high: float, shown: Any) -> str:
+    return f"({shown(low)} to {shown(high)})"
+
+
+def in_text(text: str, *parts: str) -> None:
+    missing = [part for part in parts if part not in plain(text)]
+    assert not missing, f"{missing} not in: {text}"
+
+
+# --- every number stands where the finding says ---
+
+NUMBER = re.compile(rf"[{MINUS}+]?\d[\d,]*(?:\.\d+)?(?: \u00d7 10[⁻⁰¹²³⁴⁵⁶⁷⁸⁹]+)?")
+
+
+def leaves(content: Any) -> Iterator[float]:
+    if isinstance(content, dict):
+        for each in content.values():
+            yield from leaves(each)
+    elif isinstance(content, int | float) and not isinstance(content, bool):
+        yield float(content)
+
+
+def written(token: str) -> tuple[float, float]:
+    """A number as it is written, and half a unit of its last digit."""
+    plain = token.replace(MINUS, "-").replace(",", "").lstrip("+")
+    mantissa, _, power = plain.partition(" \u00d7 10")
+    scale = 10.0 ** int(power.translate(SUPERSCRIPTS)) if power else 1.0
+    digits = len(mantissa.partition(".")[2])
+    return float(mantissa) * scale, 0.5000001 * 10.0**-digits * scale
+
+
+def unsourced(finding: Finding, files: dict[str, Any]) -> list[str]:
+    """Measured numbers of a finding that are no rounded leaf of the parts of files that it names."""
+    there: list[float] = []
+    for source in finding.sources:
+        content = files[source.file]
+        for key in source.keys:
+            content = content[key]
+        there += list(leaves(content))
+    values = np.array(there)
+    # Reasons and names are quoted as they stand there, and the words on tests have no figures.
+    text = re.sub(r"\[[^]]*\]|\(\d+ events [^)]*\)|“[^”]*”|package:\S+|10 for each", "", words(finding))
+    missing = []
+    for token in NUMBER.findall(text):
+        value, half = written(token)
+        if "." not in token and abs(value) < 30:
+            continue  # how many features are told is counted from them, and derived again below
+        near = np.abs(values - value) <= half
+        as_share = np.abs(100 * values - value) <= half
+        if not (near | as_share).any():
+            missing.append(token)
+    return missing
+
+
+def test_every_measured_number_stands_where_the_finding_says(files: dict[str, Any]) -> None:
+    found = found_in(files)
+    assert len(found) >= 20
+    for finding in found:
+        assert finding.sources
+        assert NUMBER.search(words(finding))
+        assert unsourced(finding, files) == [], words(finding)
+
+
+def flipped(content: Any, random: np.random.Generator) -> Any:
+    """The same figures with other signs: intervals stay around their figure."""
+    if not isinstance(content, dict):
+        return content
+    made = {key: flipped(value, random) for key, value in content.items()}
+    for name in ("estimate", "in_sd", "mean", "difference", "agreement_gained", "agreement_change"):
+        pairs = (f"{name}_low", f"{name}_high") if f"{name}_low" in made else ("low", "high")
+        if isinstance(made.get(name), float) and made.get(pairs[0]) is not None and random.integers(2):
+            made[name] = -made[name]
+            made[pairs[0]], made[pairs[1]] = -made[pairs[1]], -made[pairs[0]]
+    return made
+
+
+@pytest.mark.parametrize("seed", range(5))
+def test_numbers_of_metrics_with_other_signs_stand_where_the_finding_says(files: dict[str, Any], seed: int) -> None:
+    random = np.random.default_rng(seed)
+    made = {path: flipped(content, random) for path, content in files.items()}
+    for finding in found_in(made):
+        assert unsourced(finding, made) == [], words(finding)
+
+
+# --- each finding's numbers again, from the files ---
+
+
+@pytest.mark.parametrize("role", ROLES)
+def test_resistance_of_a_role(files: dict[str, Any], role: str) -> None:
+    figures = files[f"metrics/resistance/{role}.json"]
+    everything, held_out = figures["all"], figures["by_part"]["held-out"]
+    text = words(findings.resistance_of(role, Figures("", figures)))
+    for part in (everything, held_out):
+        in_text(
+            text, f"{pct(part['resistance'])} % {between(part['resistance_low'], part['resistance_high'], pct)}", f"{part['pairs']} pairs"
+        )
+    low, high = (f(held_out[f"agreement_{e}"], held_out["independent_pairs"][f"agreement_{e}"]) for f, e in ((min, "low"), (max, "high")))
+    expected = "more often than a coin" if low > 0.5 else "less often than a coin" if high < 0.5 else "cannot be told from a coin"
+    in_text(text, expected, f"{everything['opening_prompts']} opening prompts")
+
+
+@pytest.mark.parametrize("name", PAIRWISE)
+def test_comparison_of_two_roles(files: dict[str, Any], name: str) -> None:
+    figures = files[f"metrics/pairwise/{name}.json"]
+    first, second = name.split("-")
+    text = words(findings.comparison(Figures("", figures), 0.05))
+    for part in (figures["all"], figures["by_part"]["held-out"]):
+        points = f"{plus(pct(part['difference']))} points {between(part['difference_low'], part['difference_high'], pct)}"
+        in_text(text, points, f"{part['pairs']} pairs")
+    everything = figures["all"]
+    in_text(text, f"Only {first} agrees on {everything['only_first_agrees']}, only {second} on {everything['only_second_agrees']}")
+    exponent = math.floor(everything["independent_pairs"]["mcnemar_log10_p"])
+    if exponent < -3:
+        in_text(text, f"10{str(exponent).translate(str.maketrans('-0123456789', '⁻⁰¹²³⁴⁵⁶⁷⁸⁹'))}")
+
+
+def test_regimes(files: dict[str, Any]) -> None:
+    figures = files["metrics/regimes.json"]["all"]
+    text = words(findings.regimes(Figures("", files["metrics/regimes.json"])))
+    for name, became in (("stayed_aligned", "stayed aligned"), ("got_aligned", "got aligned")):
+        share = figures[name]
+        in_text(text, f"{pct(share['share'])} % {between(share['share_low'], share['share_high'], pct)} {became}")
+    for name, became in (("resists_alignment", "resist alignment"), ("reversed_alignment", "were reversed")):
+        share = figures[name]
+        in_text(text, f"{pct(share['share'])} % {between(share['share_low'], share['share_high'], pct)} {became}")
+
+
+def test_resistance_by_gamma(files: dict[str, Any]) -> None:
+    groups = files["metrics/resistance/aligned.json"]["by_labeler"]["gamma"]["all"]
+    text = words(findings.resistance_by_gamma(Figures("", files["metrics/resistance/aligned.json"])))
+    for gamma in "cri":
+        of = groups[gamma]
+        in_text(text, f"{pct(of['resistance'])} % {between(of['resistance_low'], of['resistance_high'], pct)} of {of['pairs']} pairs")
+
+
+@pytest.mark.parametrize("aim", ["target", "spoiler"])
+def test_imprint_of_target_and_spoiler_features(files: dict[str, Any], aim: str) -> None:
+    fit = files["metrics/imprint/aligned.json"]["within_pair"]
+    features = {name: of for name, of in fit["features"].items() if of["aim"] == aim}
+    finding = findings.imprint_of(Figures("", files["metrics/imprint/aligned.json"]), aim, 0.05)
+    for of in features.values():
+        in_text(finding.evidence, f"{plus(three(of['in_sd']))} {between(of['in_sd_low'], of['in_sd_high'], three)}")
+    told = {sign: sum(of["p_holm"] < 0.05 and of["estimate"] * sign > 0 for of in features.values()) for sign in (1, -1)}
+    in_text(finding.claim, f"{len(features)} {aim} feature", f"rewards {told[1] or 'none'}", f"penalises {told[-1] or 'none'}")
+    unknown = len(features) - told[1] - told[-1]
+    assert (f"of {unknown} no effect" in finding.claim) == (unknown > 0)
+
+
+def test_corrected_imprint(files: dict[str, Any]) -> None:
+    imprint = files["metrics/imprint/aligned.json"]
+    fit = imprint["corrected"]
+    finding = findings.corrected(Figures("", imprint), 0.05)
+    in_text(finding.claim, f"{fit['gold_pairs']} pairs", f"{len(fit['features'])} features")
+    turned = sum(np.sign(of["estimate"]) != np.sign(of["labels_only"]) for of in fit["features"].values())
+    in_text(finding.evidence, f"the sign of {turned} of {len(fit['features'])}")
+    aimed = [name for name, of in imprint["within_pair"]["features"].items() if of["aim"] != "other" and name in fit["features"]]
+    assert aimed
+    for name in aimed:
+        of = fit["features"][name]
+        in_text(finding.evidence, f"{plus(three(of['estimate']))} {between(of['low'], of['high'], three)}, by labels alone")
+
+
+def test_change_of_imprint(files: dict[str, Any]) -> None:
+    fit = files["metrics/imprint/aligned.json"]["change"]
+    finding = findings.change_of_imprint(Figures("", files["metrics/imprint/aligned.json"]), 0.05)
+    told = [of for of in fit["features"].values() if of["p_holm"] < 0.05]
+    more, less = (sum(of["estimate"] * sign > 0 for of in told) for sign in (1, -1))
+    in_text(finding.claim, f"{more or 'no'} feature", f"and {less or 'no'} feature")
+    for of in told:
+        in_text(finding.evidence, f"{plus(three(of['estimate']))} {between(of['low'], of['high'], three)}")
+
+
+def test_reward_shift(files: dict[str, Any]) -> None:
+    figures = files["metrics/reward_shift.json"]
+    text = words(findings.reward_shift(Figures("", figures)))
+    for part in ("all", "held_out"):
+        margin = figures[part]["change_of_margin"]
+        in_text(text, f"{plus(three(margin['mean']))} {between(margin['mean_low'], margin['mean_high'], three)}")
+    theta = figures["all"]["theta"]
+    in_text(text, f"{three(theta['circular_mean'])} {between(theta['circular_mean_low'], theta['circular_mean_high'], three)} degrees")
+
+
+def test_labeler_against_gold(files: dict[str, Any]) -> None:
+    reserved = files["metrics/labelers.json"]["labeler_gold_reserved"]
+    finding = findings.against_gold(Figures("", files["metrics/labelers.json"]))
+    found = {name: of["balanced_accuracy"] for name, of in reserved["features"].items() if "balanced_accuracy" in of}
+    known = {name: of for name, of in found.items() if of["value"] is not None}
+    better = sum(of["low"] is not None and of["low"] > (1 / 3 if "sentiment" in name else 0.5) for name, of in known.items())
+    in_text(finding.claim, f"on {better} of {len(known)} features")
+    for of in (min(known.values(), key=lambda of: of["value"]), max(known.values(), key=lambda of: of["value"])):
+        in_text(finding.evidence, f"{three(of['value'])} {between(of['low'], of['high'], three)}")
+    mean = reserved["balanced_accuracy_shown_by_words"]
+    in_text(finding.evidence, f"{three(mean['value'])} {between(mean['low'], mean['high'], three)}", f"{reserved['texts']} texts")
+
+
+def test_rewording_against_the_noise_floor(files: dict[str, Any]) -> None:
+    figures = files["metrics/robustness.json"]
+    rewritten, trivial = (
+        of["all"]["aligned"]["reward_change"]["all_texts"] for of in (figures["rewritten"], figures["noise_floor"]["trivial"])
+    )
+    finding = findings.reward_change(Figures("", figures))
+    for of in (rewritten, trivial):
+        size = f"{three(of['mean_absolute'])} {between(of['mean_absolute_low'], of['mean_absolute_high'], three)}"
+        in_text(finding.evidence, size, f"{of['texts']} texts")
+    more = rewritten["mean_absolute_low"] > trivial["mean_absolute_high"]
+    assert ("more than a change" in finding.claim) == more
+
+
+def test_agreement_and_flips_after_rewording(files: dict[str, Any]) -> None:
+    everything = files["metrics/robustness.json"]["rewritten"]["all"]
+    aligned = everything["aligned"]
+    text = words(findings.agreement_after_rewriting(Figures("", files["metrics/robustness.json"]), 0.05))
+    in_text(text, f"{pct(aligned['original_agreement'])} % before, {pct(aligned['rewritten_agreement'])} % after")
+    in_text(text, f"Of {everything['pairs']} pairs {aligned['became_misaligned']['pairs']} became misaligned")
+    rates = [of for sides in everything["flip_rates"].values() for of in sides.values()]
+    most = max(rates, key=lambda of: of["flip_rate"])
+    text = words(findings.flips(Figures("", files["metrics/robustness.json"])))
+    in_text(text, f"{most['flipped_pairs']} of {most['labelled_pairs']} texts", f"{pct(most['flip_rate'])} %")
+
+
+def test_coverage_and_cost(files: dict[str, Any]) -> None:
+    labels, rewriting = files["metrics/labelers.json"]["labeler"], files["metrics/robustness.json"]["rewriting"]
+    labelers, robustness = Figures("", files["metrics/labelers.json"]), Figures("", files["metrics/robustness.json"])
+    text = words(findings.coverage(labelers, robustness))
+    in_text(text, f"{labels['labelled']} of {labels['texts']} texts", f"{rewriting['pairs_rewritten']} of {rewriting['pairs_drawn']} drawn")
+    labels = {**labels, "usd": 1.25}
+    dear = Figures("", {**files["metrics/labelers.json"], "labeler": labels, "control": {"usd": 2.5, "answers": 3, "model": "m"}})
+    in_text(findings.cost(dear, Figures("", {"rewriting": None, "labels": None}), []).claim, "3.75 US dollars")
+
+
+# --- whichever way the numbers fall ---
+
+
+def share_of(figure: str, value: float, low: float | None, high: float | None, pairs: int = 200, prompts: int = 100) -> dict[str, Any]:
+    return {"pairs": pairs, "opening_prompts": prompts, "ties": 3, figure: value, f"{figure}_low": low, f"{figure}_high": high}
+
+
+def role(agreement: float, low: float | None, high: float | None, **more: Any) -> dict[str, Any]:
+    ends = (None, None) if low is None or high is None else (1 - high, 1 - low)
+    both = {**share_of("agreement", agreement, low, high), **share_of("resistance", 1 - agreement, *ends)}
+    return {"all": {**both, **more}, "by_part": {}}
+
+
+@pytest.mark.parametrize(
+    ("figures", "expected"),
+    [
+        (role(0.7, 0.6, 0.8), "more often than a coin"),
+        (role(0.3, 0.2, 0.4), "less often than a coin"),
+        (role(0.55, 0.45, 0.65), "cannot be told from a coin"),
+        (role(0.7, None, None), "cannot be told from a coin"),
+        (role(1.0, 1.0, 1.0, opening_prompts=3), "cannot be told from a coin"),
+        (role(0.7, 0.6, 0.8, independent_pairs={"agreement_low": 0.45, "agreement_high": 0.85}), "cannot be told from a coin"),
+    ],
+)
+def test_a_role_is_better_than_a_coin_only_where_all_intervals_say_so(figures: dict[str, Any], expected: str) -> None:
+    finding = findings.resistance_of("mine", Figures("", figures))
+    in_text(finding.evidence, expected)
+    assert "held out" not in words(finding)
+    assert "None" not in words(finding)
+
+
+def compared(low: float | None, high: float | None, p: float, prompts: int = 100) -> dict[str, Any]:
+    found = share_of("difference", 0.0 if low is None or high is None else (low + high) / 2, low, high, prompts=prompts)
+    more = {"first_agreement": 0.6, "second_agreement": 0.5, "only_first_agrees": 40, "only_second_agrees": 20}
+    return {**found, **more, "independent_pairs": {"mcnemar_p": p, "mcnemar_log10_p": math.log10(p) if p else -320.4}}
+
+
+@pytest.mark.parametrize(
+    ("everything", "held_out", "expected"),
+    [
+        (compared(0.05, 0.15, 0.01), compared(0.01, 0.2, 0.04), "a agrees with the human more often than b, on held-out pairs too."),
+        (compared(-0.15, -0.05, 0.01), None, "a agrees with the human less often than b."),
+        (compared(-0.05, 0.15, 0.3), compared(-0.15, -0.05, 0.01), "On held-out pairs a agrees with the human less often than b."),
+        (compared(0.05, 0.15, 0.06), None, "Whether a or b agrees with the human more often cannot be told."),
+        (compared(-0.05, 0.15, 0.04), None, "Whether a or b agrees with the human more often cannot be told."),
+        (compared(None, None, 0.0), None, "Whether a or b agrees with the human more often cannot be told."),
+        (compared(0.05, 0.15, 0.01, prompts=9), None, "Whether a or b agrees with the human more often cannot be told."),
+    ],
+)
+def test_one_role_is_better_only_where_interval_and_test_say_so(everything: Any, held_out: Any, expected: str) -> None:
+    figures = {"first": "a", "second": "b", "all": everything, "by_part": {"held-out": held_out} if held_out else {}}
+    finding = findings.comparison(Figures("", figures), 0.05)
+    in_text(finding.claim, expected)
+    assert "None" not in words(finding)
+
+
+def test_a_p_that_is_too_small_for_a_float_is_told_from_its_logarithm() -> None:
+    figures = {"first": "a", "second": "b", "all": compared(0.4, 0.6, 0.0), "by_part": {}}
+    in_text(findings.comparison(Figures("", figures), 0.05).evidence, "p = 4.0 \u00d7 10⁻³²¹")  # 10^-320.4 = 10^0.6 x 10^-321
+
+
+def gamma_groups(chosen: tuple[float, float, float], rejected: tuple[float, float, float], **more: Any) -> dict[str, Any]:
+    groups = {
+        "c": share_of("resistance", *chosen) | more,
+        "r": share_of("resistance", *rejected),
+        "i": {"pairs": 0},
+        "unlabelled": {"pairs": 7},
+    }
+    return {"by_labeler": {"gamma": {"all": groups}}}
+
+
+@pytest.mark.parametrize(
+    ("figures", "expected"),
+    [
+        (gamma_groups((0.1, 0.05, 0.15), (0.3, 0.2, 0.4)), "aligned resists more where the labeler, too, prefers the rejected"),
+        (gamma_groups((0.3, 0.2, 0.4), (0.1, 0.05, 0.15)), "aligned resists less where the labeler prefers the rejected"),
+        (gamma_groups((0.1, 0.05, 0.25), (0.3, 0.2, 0.4)), "cannot be told"),
+        # No pair of few resists: a bootstrap's interval has no width, and Wilson's has.
+        (
+            gamma_groups((0.0, 0.0, 0.0), (0.3, 0.2, 0.4), independent_pairs={"resistance_low": 0.0, "resistance_high": 0.28}),
+            "cannot be told",
+        ),
+        ({"by_labeler": {"gamma": {"all": {"c": {"pairs": 0}, "r": {"pairs": 0}, "i": {"pairs": 0}}}}}, "cannot be told"),
+        ({}, "nothing can be said"),
+    ],
+)
+def test_resistance_by_gamma_is_told_only_where_intervals_do_not_meet(figures: dict[str, Any], expected: str) -> None:
+    finding = findings.resistance_by_gamma(Figures("", figures))
+    in_text(finding.claim, expected)
+    assert "None" not in words(finding)
+    if "Without labels" in finding.evidence:
+        in_text(finding.evidence, "Without labels: 7 pairs.")
+
+
+def shifted(mean: float | None, low: float | None, high: float | None) -> dict[str, Any]:
+    margin = {"mean": mean, "mean_low": low, "mean_high": high, "mean_reason": "the margins do not vary", "share_positive": 0.5}
+    return {
+        "all": {"pairs": 50, "opening_prompts": 40, "change_of_margin": margin, "theta": {"circular_mean": None}},
+        "held_out": {"pairs": 0},
+    }
+
+
+@pytest.mark.parametrize(
+    ("figures", "expected"),
+    [
+        (shifted(0.5, 0.4, 0.6), "the margins moved towards the human."),
+        (shifted(-0.5, -0.6, -0.4), "the margins moved away from the human."),
+        (shifted(0.1, -0.1, 0.3), "cannot be told"),
+        (shifted(None, None, None), "nothing can be said"),
+        ({"all": {"pairs": 0}}, "nothing can be said"),
+    ],
+)
+def test_margins_moved_only_where_their_interval_says_so(figures: dict[str, Any], expected: str) -> None:
+    finding = findings.reward_shift(Figures("", figures))
+    in_text(finding.claim, expected)
+    assert "None" not in words(finding)
+
+
+def effect(estimate: float | None, p: float | None, aim: str = "target", **more: Any) -> dict[str, Any]:
+    ends = (None, None) if estimate is None else (estimate - 0.1, estimate + 0.1)
+    named = {"aim": aim, "estimate": estimate, "low": ends[0], "high": ends[1]}
+    return named | {"in_sd": estimate, "in_sd_low": ends[0], "in_sd_high": ends[1], "p_holm": p} | more
+
+
+def fitted(**features: Any) -> Figures:
+    return Figures("", {"pairs": 99, "opening_prompts": 66, "within_pair": {"tested": 4, "features": features}})
+
+
+def test_a_feature_earns_reward_only_where_holm_says_so() -> None:
+    found = fitted(
+        up=effect(0.5, 0.01),
+        down=effect(-0.5, 0.049),
+        open=effect(0.5, 0.05),
+        bare=effect(0.3, None, reason="no error: it differs in 3 opening prompts, and an error needs 10"),
+        gone=effect(None, None, reason="collinear with others"),
+        other=effect(0.7, 0.001, "other"),
+    )
+    finding = findings.imprint_of(found, "target", 0.05)
+    in_text(finding.claim, "Of the 5 target features", "rewards 1 (“up”)", "penalises 1 (“down”)", "of 3 no effect can be told")
+    in_text(finding.evidence, "“gone” unknown (no interval) [collinear with others]", "needs 10]")
+    assert "other" not in finding.evidence.replace("collinear with others", "")
+    assert "nothing can be said" in findings.imprint_of(found, "spoiler", 0.05).claim
+
+
+def test_reasons_stand_in_the_place_of_figures_that_cannot_be_had() -> None:
+    nothing = Figures("", {"corrected": {"features": None, "reason": "no gold is set"}, "change": {"features": None, "reason": "no role"}})
+    for finding, reason in (
+        (findings.corrected(nothing, 0.05), "no gold is set"),
+        (findings.change_of_imprint(nothing, 0.05), "no role"),
+        (findings.against_gold(Figures("", {"labeler_gold_reserved": {"features": None, "reason": "no gold"}})), "no gold"),
+    ):
+        in_text(finding.claim, "nothing can be said")
+        in_text(finding.evidence, reason)
+
+
+def changed(size: float, low: float, high: float) -> dict[str, Any]:
+    sizes = {"texts": 40, "mean_absolute": size, "mean_absolute_low": low, "mean_absolute_high": high}
+    return {"all": {"pairs": 20, "opening_prompts": 20, "aligned": {"reward_change": {"all_texts": sizes}}}}
+
+
+@pytest.mark.parametrize(
+    ("rewritten", "trivial", "expected"),
+    [
+        (changed(0.5, 0.4, 0.6), changed(0.1, 0.05, 0.2), "more than a change that means nothing."),
+        (changed(0.1, 0.05, 0.2), changed(0.5, 0.4, 0.6), "less than a change that means nothing."),
+        (changed(0.5, 0.1, 0.6), changed(0.1, 0.05, 0.2), "cannot be told"),
+        (changed(0.5, 0.4, 0.6), None, "was not measured"),
+        ({"all": {"pairs": 0}}, None, "nothing can be said"),
+        ({"all": {"pairs": 3, "aligned": {"reward_change": {"reason": "the original reward is the same"}}}}, None, "nothing can be said"),
+    ],
+)
+def test_rewording_is_more_than_noise_only_where_intervals_do_not_meet(rewritten: Any, trivial: Any, expected: str) -> None:
+    finding = findings.reward_change(Figures("", {"rewritten": rewritten, "noise_floor": {"trivial": trivial}}))
+    in_text(finding.claim, expected)
+    assert "None" not in words(finding)
+
+
+def test_an_audit_without_labels_gold_and_rewrites_has_reasons_in_their_place(files: dict[str, Any]) -> None:
+    bare = copy.deepcopy(files)
+    for name in ROLES:
+        bare[f"metrics/resistance/{name}.json"].pop("by_labeler")
+        bare[f"metrics/imprint/{name}.json"]["corrected"] = {"features": None, "reason": "no gold is set for these pairs"}
+    bare["metrics/regimes.json"].pop("by_labeler")
+    for name in ("labeler_gold", "labeler_gold_reserved", "control_gold"):
+        bare["metrics/labelers.json"][name] = {"texts": 0, "features": None, "reason": "no gold is set for these pairs"}
+    empty = {"all": {"pairs": 0, "opening_prompts": 0}, "similar": {"pairs": 0}}
+    bare["metrics/robustness.json"] = {
+        "rewriting": None,
+        "similarity": None,
+        "labels": None,
+        "rewritten": empty,
+        "noise_floor": {},
+        "beyond_noise": {},
+    }
+    found = found_in(bare)
+    assert sum("nothing can be said" in finding.claim for finding in found) == 8
+    for finding in found:
+        assert not re.search(r"\b(None|nan)\b", words(finding)), words(finding)
+
+
+def test_without_a_held_out_part_nothing_is_said_of_it(files: dict[str, Any]) -> None:
+    bare = copy.deepcopy(files)
+    for path in (*(f"metrics/resistance/{name}.json" for name in ROLES), *(f"metrics/pairwise/{name}.json" for name in PAIRWISE)):
+        bare[path]["by_part"].pop("held-out")
+    bare["metrics/regimes.json"]["by_part"].pop("held-out")
+    bare["metrics/reward_shift.json"]["held_out"] = {"pairs": 0}
+    assert not [finding for finding in found_in(bare) if re.search("held.out", words(finding), re.IGNORECASE)]
+
+
+def nulled(content: Any, random: np.random.Generator, share: float) -> Any:
+    """The same with some of its numbers null."""
+    if isinstance(content, dict):
+        return {key: nulled(value, random, share) for key, value in content.items()}
+    return None if isinstance(content, float) and random.random() < share else content
+
+
+@pytest.mark.parametrize("share", [0.02, 0.3, 1.0])
+def test_no_null_breaks_a_finding_or_is_told_as_none(files: dict[str, Any], share: float) -> None:
+    random = np.random.default_rng(1)
+    made = {path: nulled(content, random, share) for path, content in files.items()}
+    for finding in found_in(made):
+        assert not re.search(r"\b(None|nan)\b", words(finding)), words(finding)
+
+
+def test_where_no_interval_is_known_nothing_is_told(files: dict[str, Any]) -> None:
+    """Without intervals and tests no finding may say that anything is higher, lower, rewarded or moved."""
+    made = {path: nulled(content, np.random.default_rng(1), 1.0) for path, content in files.items()}
+    claims = " ".join(finding.claim for finding in found_in(made))
+    for verdict in ("more often", "less often", "moved towards the human.", "moved away", "came to earn more (", "resists more where"):
+        for claim in re.findall(rf"[^.]*{re.escape(verdict)}[^.]*\.", claims):
+            assert re.search(r"[Ww]hether", claim), claim
+    assert not re.search(r"rewards \d|penalises \d", claims)
+
+
+def test_roles_stand_in_the_order_of_the_audit() -> None:
+    assert findings.in_order(["length", "other", "aligned", "control", "b"]) == ["control", "aligned", "other", "b", "length"]
