@@ -49,7 +49,7 @@ def packed_deberta(model: Any) -> Callable[[Packed], torch.Tensor] | None:
     layers = [_layer(module, encoder) for module in encoder.layer]
 
     def hidden(batch: Packed) -> torch.Tensor:
-        states = model.embeddings(input_ids=batch.ids, token_type_ids=batch.types, position_ids=batch.positions)[0]
+        states: torch.Tensor = model.embeddings(input_ids=batch.ids, token_type_ids=batch.types, position_ids=batch.positions)[0]
         buckets = _buckets(attentions[0], max(run.length for run in batch.runs), states.device)
         for layer in layers:
             states = _run_layer(layer, states, buckets, batch.runs)
@@ -77,10 +77,11 @@ def _layer(module: Any, encoder: Any) -> _Layer:
 
 def _buckets(attention: Any, length: int, device: torch.device) -> torch.Tensor:
     """The bucket of each distance from `1 - length` to `length - 1`, [2 · length - 1]."""
-    distances = torch.arange(1 - length, length)
+    distances: torch.Tensor = torch.arange(1 - length, length)
     if attention.position_buckets > 0:
         distances = make_log_bucket_position(distances, attention.position_buckets, attention.max_relative_positions).long()
-    return (distances + attention.pos_ebd_size).clamp(0, 2 * attention.pos_ebd_size - 1).to(device)
+    span: int = attention.pos_ebd_size
+    return (distances + span).clamp(0, 2 * span - 1).to(device)
 
 
 def _run_layer(layer: _Layer, states: torch.Tensor, buckets: torch.Tensor, runs: tuple[Run, ...]) -> torch.Tensor:
@@ -110,9 +111,9 @@ def _attend(projected: torch.Tensor, keys: torch.Tensor, queries: torch.Tensor, 
         distances = slice(longest - run.length, longest + run.length - 1)
         by_head = keys[distances].transpose(0, 1), queries[distances].transpose(0, 1)  # [heads, distances, head width]
         if projected.is_cuda:  # few large products; each head of each text has its own distances, as copies
-            here = projected[run.start : run.end].unflatten(0, (run.texts, run.length)).permute(2, 0, 3, 1, 4).flatten(1, 2)
+            here = projected[run.start : run.end].view(run.texts, run.length, *projected.shape[1:]).permute(2, 0, 3, 1, 4).flatten(1, 2)
             found = _scored(*here, *(distance.repeat(run.texts, 1, 1) for distance in by_head))
-            context[run.start : run.end] = found.unflatten(0, (run.texts, -1)).transpose(1, 2).flatten(0, 1)
+            context[run.start : run.end] = found.view(run.texts, -1, *found.shape[1:]).transpose(1, 2).flatten(0, 1)
             continue
         heads = max(1, CACHE // (run.length * (6 * run.length) * projected.element_size()))
         for start in range(run.start, run.end, run.length):

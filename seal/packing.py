@@ -99,7 +99,7 @@ def pack(batch: Sequence[Input], share: bool = False, pad: int | None = None, de
     flat = torch.from_numpy(np.concatenate(columns).astype(np.int64))
     if device is not None and device.type == "cuda":
         flat = flat.pin_memory().to(device, non_blocking=True)
-    parts = flat.split([len(column) for column in columns])
+    parts = torch.split(flat, [len(column) for column in columns])
     types = parts[4][None] if len(parts) > 4 else None
     return Packed(parts[0][None], types, parts[1][None], parts[2], parts[3], tuple(runs))
 
@@ -110,8 +110,8 @@ def _shared(ids: Sequence[np.ndarray]) -> list[int]:
     A text that has more in common with the next one than with the leader so far leads anew.
     """
     shared = []
-    leader = np.array([], dtype=np.int32)
-    for tokens, following in zip(ids, [*ids[1:], leader], strict=True):
+    leader = nothing = np.array([], dtype=np.int32)
+    for tokens, following in zip(ids, [*ids, nothing][1:], strict=True):
         common = min(common_prefix(leader, tokens), len(tokens) - 1)
         if common < max(WORTH_SHARING, common_prefix(tokens, following)):
             leader, common = tokens, 0
