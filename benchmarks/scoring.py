@@ -8,6 +8,9 @@ less than two minutes and is for a look; its figures are rough.
 ways
     Each model is scored in several ways, one after another, in rounds; the order turns from round to round, so that what else the machine
     does meets all of them. Each model and number of threads has a process of its own, held to as many cores as it has threads.
+time
+    On the clock, or with --busy what the processor spent on this program, for a machine that others use: a program that waits for its
+    turn looks slow otherwise. That holds for one thread alone.
 tokens/s
     Real tokens, over all texts, by the time from texts to rewards, tokenisation included: the median of the rounds, the least and the
     most. Padding counts for nothing, and where a shared prompt is computed once it still counts twice.
@@ -16,6 +19,8 @@ times SEAL
 of the limit
     Operations that the real tokens need (scoring_flops.py), by time, as a share of what the matrix products of one layer alone reach, in
     the same dtype, measured in the same rounds, at the number of rows that suits the machine best.
+prompts once
+    The same for a causal model, with what both texts of a pair begin with counted once: the useful work of a way, whether it shares or not.
 off by
     The largest difference to SEAL's way in fp32, in standard deviations of its rewards.
 memory and time
@@ -41,9 +46,6 @@ from scoring_models import FOLDERS, Pair
 
 COMPARED = ("deberta", "minilm", "causal")
 FLAGS = ("avx2", "avx512f", "avx512_vnni", "avx512_bf16", "avx512_fp16", "amx_tile", "amx_int8", "amx_bf16")
-ROWS = {"cpu": (256, 512, 1024, 2048, 4096), "cuda": (8192, 32768)}
-"""Tokens at once that the limit is measured at."""
-LIMIT = "matrix products alone"
 
 
 class Plan(NamedTuple):
@@ -55,17 +57,47 @@ class Plan(NamedTuple):
     threads: list[int]
     texts: list[int]
     """Numbers of texts, to see how time and memory grow."""
-    sizes: tuple[int, ...]
-    """Texts in a batch that the peers try."""
-    tokens: tuple[int, ...]
+    sizes: dict[str, tuple[int, ...]]
+    """Texts in a batch that the peers try, by device."""
+    tokens: dict[str, tuple[int, ...]]
     """Tokens in a batch that packing peers try."""
     rows: dict[str, tuple[int, ...]]
+    """Tokens at once that the limit is measured at."""
     seconds: float
     """For each measurement of the limit."""
+    limit: int | None
+    """Rows of the data that are read."""
+    whole_models: bool
+    """Whether to see what the compared models take of memory, too."""
+    busy: bool = False
+    """Whether time is the processor's own, rather than that on the clock."""
 
 
-FULL = Plan(list(COMPARED), 48, 5, [1, 2], [1000, 4000, 16000], (1, 8, 16, 32), (512, 1024, 2048, 4096), ROWS, 1.0)
-QUICK = Plan(list(COMPARED), 3, 2, [1], [500, 1000], (1, 8), (1024,), {"cpu": (1024,), "cuda": (8192,)}, 0.2)
+FULL = Plan(
+    models=list(COMPARED),
+    pairs=48,
+    rounds=5,
+    threads=[1, 2],
+    texts=[1000, 4000, 16000],
+    sizes={"cpu": (1, 8, 16, 32), "cuda": (8, 32, 64, 128)},
+    tokens={"cpu": (512, 1024, 2048, 4096), "cuda": (8192, 32768)},
+    rows={"cpu": (256, 512, 1024, 2048, 4096), "cuda": (8192, 32768)},
+    seconds=1.0,
+    limit=None,
+    whole_models=True,
+)
+QUICK = FULL._replace(
+    pairs=3,
+    rounds=2,
+    threads=[1],
+    texts=[500, 1000],
+    sizes={"cpu": (1, 8), "cuda": (8, 64)},
+    tokens={"cpu": (1024,), "cuda": (8192,)},
+    rows={"cpu": (1024,), "cuda": (8192,)},
+    seconds=0.2,
+    limit=800,
+    whole_models=False,
+)
 
 
 class Line(NamedTuple):
@@ -107,6 +139,7 @@ def compare(name: str, folder: Path, pairs: Sequence[Pair], plan: Plan) -> Measu
     from seal import reward_models
     from seal.inputs import split_pair
 
+    clock = time.process_time if plan.busy else time.perf_counter
     device = reward_models.default_device()
     config = transformers.AutoConfig.from_pretrained(folder)
     tokenizer = transformers.AutoTokenizer.from_pretrained(folder)
@@ -121,9 +154,9 @@ def compare(name: str, folder: Path, pairs: Sequence[Pair], plan: Plan) -> Measu
 
     ways, notes = _ways(name, folder, device, plan)
     few = texts[::2]
-    sizes = [_fastest(way.sizes, few, way.run, way.name) for way in ways]  # which also warms each way up
+    sizes = [_fastest(way, few, clock) for way in ways]  # which also warms each way up
     dtypes = list(dict.fromkeys(way.dtype for way in ways))
-    limits = {dtype: _best_rows(config, scoring_ways.DTYPES[dtype], device, plan) for dtype in dtypes}
+    limits = {dtype: _best_rows(config, scoring_ways.DTYPES[dtype], device, plan, clock) for dtype in dtypes}
 
     seconds: list[list[float]] = [[] for _ in ways]
     rates: dict[str, list[float]] = {dtype: [] for dtype in dtypes}
@@ -132,15 +165,15 @@ def compare(name: str, folder: Path, pairs: Sequence[Pair], plan: Plan) -> Measu
         for step in range(len(ways)):
             which = (turn + step) % len(ways)
             gc.collect()
-            start = time.perf_counter()
+            start = clock()
             rewards[which] = np.asarray(ways[which].run(texts, sizes[which]), dtype=np.float64)
             if device.type == "cuda":
                 torch.cuda.synchronize()
-            seconds[which].append(time.perf_counter() - start)
+            seconds[which].append(clock() - start)
             _say(f"{name}, round {turn + 1}: {ways[which].name} {ways[which].dtype}: {tokens / seconds[which][-1]:.0f} tokens/s")
         for dtype in dtypes:
             run, cost = scoring_flops.layer_products(config, scoring_ways.DTYPES[dtype], device, limits[dtype])
-            rates[dtype].append(scoring_flops.rate(run, cost, plan.seconds))
+            rates[dtype].append(scoring_flops.rate(run, cost, plan.seconds, clock))
 
     spread = rewards[0].std()
     lines = [
@@ -176,32 +209,36 @@ def _ways(name: str, folder: Path, device: Any, plan: Plan) -> tuple[list[Any], 
     narrow = ["bf16", "fp16"] if device.type == "cuda" else [way.dtype for way in ours[1:]]
     more = [dtype for dtype in narrow if dtype != ours[-1].dtype and dtype in typing.get_args(reward_models.Dtype)]
     ours += [scoring_ways.engine(scoring_ways.load(folder, dtype, device)) for dtype in more]
+    notes += [f"This engine knows no {dtype}." for dtype in narrow if dtype not in {way.dtype for way in ours}]
     ways = []
+    sizes = plan.sizes[device.type]
     for dtype in ("fp32", *narrow):
         ways += [scoring_ways.seal_loop(folder, dtype, device), scoring_ways.padded(folder, dtype, device)]
-        ways += [scoring_ways.cross_encoder(folder, dtype, device, plan.sizes), scoring_ways.pipeline(folder, dtype, device, plan.sizes)]
+        ways += [scoring_ways.cross_encoder(folder, dtype, device, sizes), scoring_ways.pipeline(folder, dtype, device, sizes)]
         if name == "deberta" and scoring_ways.has_disentangled_flash():
-            ways.append(scoring_ways.disentangled_flash(folder, dtype, device, plan.tokens))
+            ways.append(scoring_ways.disentangled_flash(folder, dtype, device, plan.tokens[device.type]))
         ways += [way for way in ours if way.dtype == dtype]
     if name == "deberta" and not scoring_ways.has_disentangled_flash():
         notes.append("disentangled-flash, packed: not installed (`pip install --no-deps disentangled-flash==1.1.1`).")
     return ways, notes
 
 
-def _fastest(sizes: Sequence[int], texts: Sequence[str], run: Callable[[Sequence[str], int], object], name: str) -> int:
+def _fastest(way: Any, texts: Sequence[str], clock: Callable[[], float]) -> int:
     """The size at which a way is fastest, by one run each, after one that is not timed."""
-    run(texts[:2], sizes[0])
+    way.run(texts[:2], way.sizes[0])
     took = {}
-    for size in sizes if len(sizes) > 1 else ():
-        start = time.perf_counter()
-        run(texts, size)
-        took[size] = time.perf_counter() - start
-    _say(f"{name}: " + ", ".join(f"{size} in {seconds:.2f} s" for size, seconds in took.items()) if took else name)
-    return min(took, key=lambda size: took[size]) if took else sizes[0]
+    for size in way.sizes if len(way.sizes) > 1 else ():
+        start = clock()
+        way.run(texts, size)
+        took[size] = clock() - start
+        _say(f"{way.name} {way.dtype}, {size} {way.unit} in a batch: {took[size]:.2f} s")
+    return min(took, key=lambda size: took[size]) if took else way.sizes[0]
 
 
-def _best_rows(config: Any, dtype: Any, device: Any, plan: Plan) -> int:
-    found = {rows: scoring_flops.rate(*scoring_flops.layer_products(config, dtype, device, rows), 0.0) for rows in plan.rows[device.type]}
+def _best_rows(config: Any, dtype: Any, device: Any, plan: Plan, clock: Callable[[], float]) -> int:
+    found = {
+        rows: scoring_flops.rate(*scoring_flops.layer_products(config, dtype, device, rows), 0.0, clock) for rows in plan.rows[device.type]
+    }
     return max(found, key=lambda rows: found[rows])
 
 
@@ -275,14 +312,14 @@ def _confine(threads: int) -> None:
     os.environ |= {"TQDM_DISABLE": "1"}
 
 
-def _prepare(data: list[Path], models: list[str], folder: Path) -> tuple[str, scoring_models.Transcripts, str]:
+def _prepare(data: list[Path], plan: Plan, folder: Path) -> tuple[str, scoring_models.Transcripts, str]:
     """What a process of its own has to find out: the machine, the texts, the kind of device. Models are built."""
     from seal import reward_models
 
     device = reward_models.default_device().type
-    for name in [*models, "small"]:
+    for name in [*plan.models, "small"]:
         scoring_models.build(name, folder / name, device)
-    return machine(), scoring_models.read(data), device
+    return machine(), scoring_models.read(data, plan.limit), device
 
 
 def _say(what: str) -> None:
@@ -323,7 +360,7 @@ def table(measured: Measured) -> list[str]:
 def below(measured: Measured) -> list[str]:
     """What goes below the table: the limit, the engine against the fastest other way in the same dtype, and notes."""
     limits = [f"{dtype} {rate / 1e9:,.0f} GFLOP/s at {rows} rows" for dtype, (rate, rows) in measured.limits.items()]
-    found = [f"- The limit, {LIMIT}: {', '.join(limits)}."]
+    found = [f"- The limit, matrix products alone: {', '.join(limits)}."]
     for line in (line for line in measured.lines if line.ours):
         others = [other for other in measured.lines if not other.ours and other.dtype == line.dtype]
         best = max(others, key=lambda other: statistics.median(other.rates))
@@ -359,6 +396,7 @@ def arguments() -> tuple[list[Path], Plan]:
     parser.add_argument("--rounds", type=int, help="default: 5; with --quick: 2")
     parser.add_argument("--pairs", type=int, help="so many pairs of all lengths for each way and round (default: 48; with --quick: 3)")
     parser.add_argument("--texts", nargs="*", type=int, help="numbers of texts for memory and time (default: 1000 4000 16000)")
+    parser.add_argument("--busy", action="store_true", help="measure processor time, for a machine that others use; needs --threads 1")
     given = vars(parser.parse_args())
     data, plan = sorted(given.pop("data").glob("*.jsonl.gz")), QUICK if given.pop("quick") else FULL
     if not data:
@@ -366,6 +404,8 @@ def arguments() -> tuple[list[Path], Plan]:
     plan = plan._replace(**{key: value for key, value in given.items() if value is not None})
     if min([plan.rounds, plan.pairs, *plan.threads, *plan.texts]) < 1:
         parser.error("--threads, --rounds, --pairs and --texts are 1 or more")
+    if plan.busy and plan.threads != [1]:
+        parser.error("--busy goes with --threads 1: of several threads the processor's time does not tell how long they took together")
     cores = len(os.sched_getaffinity(0))
     if max(plan.threads) > cores:
         parser.error(f"--threads {max(plan.threads)}, and there are {cores} cores")
@@ -377,12 +417,14 @@ def main() -> None:
     with tempfile.TemporaryDirectory() as work:
         folder = Path(work)
         with _process(1) as process:
-            description, found, device = process.submit(_prepare, data, plan.models, folder).result()
+            description, found, device = process.submit(_prepare, data, plan, folder).result()
+        if plan.busy and device != "cpu":
+            raise SystemExit(f"--busy measures what a CPU does, and the device is {device}; leave it out, or set SEAL_DEVICE=cpu")
         if len(found.pairs) < plan.pairs:
             raise SystemExit(f"--pairs {plan.pairs}, and the files hold {len(found.pairs)} that can be used")
         pairs = scoring_models.spread_out(found.pairs, plan.pairs)
         average = sum(pair.tokens for pair in pairs) / 2 / len(pairs)
-        print(f"{description}; {plan.rounds} rounds.\n")
+        print(f"{description}; {plan.rounds} rounds; {'processor time' if plan.busy else 'time on the clock'}.\n")
         print(
             f"{2 * len(pairs)} texts of {average:.0f} tokens on average, from {len(found.pairs)} pairs; {found.shortened} of their texts "
             f"lost old turns to the {scoring_models.LONGEST} tokens, {found.left_out} pairs left out."
@@ -396,7 +438,7 @@ def main() -> None:
         threads = max(plan.threads)
         held = []
         for name, texts in [
-            *((name, [text for pair in pairs for text in pair[:2]]) for name in plan.models),
+            *((name, [text for pair in pairs for text in pair[:2]]) for name in plan.models if plan.whole_models),
             *(("small", scoring_models.many(found.pairs, wanted)) for wanted in plan.texts),
         ]:
             with _process(threads) as process:

