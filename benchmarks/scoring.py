@@ -443,7 +443,7 @@ def main() -> None:
         ]:
             with _process(threads) as process:
                 held.append(process.submit(memory, name, folder / name, texts).result())
-        print(f"\nTime and memory of this engine in fp32; threads: {threads}; small: {FOLDERS['small']}\n")
+        print(f"\nTime on the clock and memory of this engine in fp32; threads: {threads}; small: {FOLDERS['small']}\n")
         print("\n".join(memory_table(held)))
 
 
