@@ -18,6 +18,7 @@ import torch
 from torch.nn import functional
 from transformers.models.deberta_v2.modeling_deberta_v2 import make_log_bucket_position
 
+from seal.packed_encoder import after_attention, fused
 from seal.packing import Packed, Run
 
 CACHE = 3 * 2**19
@@ -60,13 +61,9 @@ def packed_deberta(model: Any) -> Callable[[Packed], torch.Tensor] | None:
 
 @torch.no_grad()
 def _layer(module: Any, encoder: Any) -> _Layer:
-    """A layer with what can be made once. The projections share one memory with the model's own, which stay usable."""
+    """A layer with what can be made once."""
     attention = module.attention.self
-    projections = [attention.query_proj, attention.key_proj, attention.value_proj]
-    weight = torch.cat([projection.weight for projection in projections])
-    bias = torch.cat([projection.bias for projection in projections])
-    for projection, own_weight, own_bias in zip(projections, weight.chunk(3), bias.chunk(3), strict=True):
-        projection.weight.data, projection.bias.data = own_weight, own_bias
+    weight, bias = fused(attention.query_proj, attention.key_proj, attention.value_proj)
     embeddings = encoder.get_rel_embedding()[: 2 * attention.pos_ebd_size]
     to_key, to_query = (
         (attention.key_proj, attention.query_proj) if attention.share_att_key else (attention.pos_key_proj, attention.pos_query_proj)
@@ -85,12 +82,9 @@ def _buckets(attention: Any, length: int, device: torch.device) -> torch.Tensor:
 
 
 def _run_layer(layer: _Layer, states: torch.Tensor, buckets: torch.Tensor, runs: tuple[Run, ...]) -> torch.Tensor:
-    attention = layer.module.attention
     projected = functional.linear(states, layer.weight, layer.bias).view(len(states), 3, *layer.distance_keys.shape[1:])
     context = _attend(projected, layer.distance_keys[buckets.flip(0)], layer.distance_queries[buckets], runs)
-    attended = attention.output.LayerNorm(attention.output.dense(context.flatten(1)).add_(states))
-    output = layer.module.output
-    return output.LayerNorm(output.dense(layer.module.intermediate(attended)).add_(attended))  # type: ignore[no-any-return]
+    return after_attention(layer.module, states, context)
 
 
 def _attend(projected: torch.Tensor, keys: torch.Tensor, queries: torch.Tensor, runs: tuple[Run, ...]) -> torch.Tensor:

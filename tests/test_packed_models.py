@@ -10,9 +10,10 @@ import torch
 import transformers
 from torch.nn import functional
 
-from seal import packed_models, scoring
+from seal import scoring
 from seal.inputs import Input
-from seal.packed_models import PackedModel, packed, varlen_layout
+from seal.packed_attention import attend, varlen_layout
+from seal.packed_models import PackedModel, packed
 from seal.packing import Run, pack, plan
 from seal.reward_models import RewardModel, _to_bf16
 
@@ -162,7 +163,7 @@ def test_the_layout_for_flash_attention_says_the_same_as_the_runs(causal: bool) 
     module = torch.nn.Module()
     module.is_causal = causal  # type: ignore[assignment]
     batch = pack([Input([0], None, 0, 0)])._replace(runs=runs)
-    (expected,), _ = packed_models.attend(module, query, key, value, None, batch, 0.3)
+    (expected,), _ = attend(module, query, key, value, None, batch, 0.3)
     layout = varlen_layout(runs, torch.device("cpu"))
     keys, values = key[0, :, layout.keys], value[0, :, layout.keys]
     queries_from, keys_from = layout.query_ends.tolist(), layout.key_ends.tolist()
