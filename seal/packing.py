@@ -97,8 +97,8 @@ def pack(batch: Sequence[Input], share: bool = False, pad: int | None = None, de
     if batch[0].types is not None:
         columns.append(np.concatenate([np.asarray(item.types)[left_out:] for item, left_out in zip(batch, shared, strict=True)]))
     flat = torch.from_numpy(np.concatenate(columns).astype(np.int64))
-    if device is not None and device.type == "cuda":
-        flat = flat.pin_memory().to(device, non_blocking=True)
+    if device is not None and device.type != "cpu":
+        flat = (flat.pin_memory() if device.type == "cuda" else flat).to(device, non_blocking=True)
     parts = torch.split(flat, [len(column) for column in columns])
     types = parts[4][None] if len(parts) > 4 else None
     return Packed(parts[0][None], types, parts[1][None], parts[2], parts[3], tuple(runs))
