@@ -1,10 +1,19 @@
 # Each target shows the plain commands it runs; type them yourself if you like.
 export PATH := $(CURDIR)/.venv/bin:$(PATH)
 
-.PHONY: audit test venv
+# Real pairs for `make bench`: a folder with *.jsonl.gz of the columns chosen and rejected.
+DATA ?= ../shared/data/hh_rlhf
+
+.PHONY: audit bench test venv
 
 audit: venv  ## everything installed, then the audit of params.yaml
 	dvc repro
+
+bench: venv  ## how fast scoring and the measures are, how well rewriting and imprint do; benchmarks/README.md
+	python benchmarks/scoring.py --data $(DATA)
+	python benchmarks/rewriting.py --transcripts $(DATA)/*.jsonl.gz
+	python benchmarks/imprint_coverage.py
+	python benchmarks/measures.py
 
 test: venv  ## style, types, tests
 	ruff check .

@@ -5,6 +5,8 @@ import re
 from collections.abc import Sequence
 from typing import Any, Literal, NamedTuple
 
+import numpy as np
+
 from seal import transcripts
 from seal.errors import InputError
 
@@ -20,8 +22,8 @@ _Tokens = tuple[list[int], list[int] | None]
 class Input(NamedTuple):
     """The tokens of one text."""
 
-    ids: list[int]
-    types: list[int] | None
+    ids: Sequence[int] | np.ndarray
+    types: Sequence[int] | np.ndarray | None
     """Token types, where the tokenizer gives them."""
     turns_dropped: int
     """Old turns of the prompt left out to keep within the limit."""

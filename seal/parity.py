@@ -11,6 +11,7 @@ from seal.reward_models import RewardModel
 from seal.scoring import one_at_a_time
 
 TEXTS = 32
+"""The least number of texts to check, where there are as many."""
 TOLERANCE = {"fp32": 1e-4, "bf16": 0.05}
 """The largest difference allowed, as a share of the standard deviation of the run's rewards."""
 
@@ -25,10 +26,16 @@ class Parity(NamedTuple):
     """Standard deviation of the run's rewards, the unit of the tolerance."""
     tolerance: float
     """As a share of `reward_std`."""
+    pairs: int
+    """Pairs whose two texts were both checked as a pair."""
+    agreements_changed: int
+    """Among them, those on which run and reference do not agree whether the first text has the higher reward."""
 
 
-def check(reference: RewardModel, dtype: str, texts: Sequence[str], rewards: np.ndarray) -> Parity:
-    """Score `TEXTS` random texts again, one at a time, with the reference model in fp32, and compare.
+def check(
+    reference: RewardModel, dtype: str, texts: Sequence[str], rewards: np.ndarray, pairs: Sequence[tuple[int, int]] | None = None
+) -> Parity:
+    """Score at least `TEXTS` random texts again, one at a time, with the reference model in fp32, and compare.
 
     Parameters
     ----------
@@ -38,15 +45,19 @@ def check(reference: RewardModel, dtype: str, texts: Sequence[str], rewards: np.
         The run's dtype, which sets the tolerance.
     texts, rewards
         The run's texts and what it gave them, [texts].
+    pairs
+        Where texts are compared by two, the places of the two in `texts`. Whole pairs are drawn then, of every text its pair.
 
     Raises
     ------
     InputError
         If any reward is farther from its reference than the tolerance. The run's rewards can't be trusted then.
     """
-    position = {text_hash(text): index for index, text in enumerate(texts)}
-    chosen = [position[key] for key in sorted(position)[:TEXTS]]  # hashes order texts at random, and the same on every machine
-    again = np.fromiter(one_at_a_time(reference, [texts[index] for index in chosen]), dtype=np.float64)
+    drawn = _draw(texts, [(index,) for index in range(len(texts))] if pairs is None else pairs)
+    place = {text: index for index, text in enumerate(dict.fromkeys(texts[index] for group in drawn for index in group))}
+    alone = np.fromiter(one_at_a_time(reference, list(place)), dtype=np.float64)
+    chosen = np.array([index for group in drawn for index in group], dtype=np.int64)
+    again = alone[[place[texts[index]] for index in chosen]]
     difference = float(np.abs(again - rewards[chosen]).max(initial=0.0))
     # Rounding of rewards far from zero is no fault of the batches; the spread of a constant reward is zero.
     rounding = 8 * float(np.finfo(np.float32).eps) * float(np.abs(again).max(initial=0.0))
@@ -56,4 +67,21 @@ def check(reference: RewardModel, dtype: str, texts: Sequence[str], rewards: np.
             f"parity check failed: a reward differs by {difference:.3g} from that of the same text run alone in fp32, where the rewards' "
             f"standard deviation is {spread:.3g} and {TOLERANCE[dtype]:g} of it is allowed; set dtype fp32, or if it is, report a bug"
         )
-    return Parity(len(chosen), difference, spread, TOLERANCE[dtype])
+    changed = 0
+    if pairs is not None:
+        (first, second), (first_again, second_again) = rewards[chosen].reshape(-1, 2).T, again.reshape(-1, 2).T
+        changed = int(((first > second) != (first_again > second_again)).sum())
+    return Parity(len(place), difference, spread, TOLERANCE[dtype], 0 if pairs is None else len(drawn), changed)
+
+
+def _draw(texts: Sequence[str], groups: Sequence[tuple[int, ...]]) -> list[tuple[int, ...]]:
+    """Distinct groups of texts until there are `TEXTS` texts. Hashes order them at random, and the same on every machine."""
+    by_hash = {tuple(text_hash(texts[index]) for index in group): group for group in groups}
+    drawn: list[tuple[int, ...]] = []
+    seen: set[str] = set()
+    for hashes, group in sorted(by_hash.items()):
+        if len(seen) >= TEXTS:
+            break
+        drawn.append(group)
+        seen |= set(hashes)
+    return drawn

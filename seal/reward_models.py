@@ -4,7 +4,6 @@ import importlib.metadata
 import json
 import logging
 import os
-import time
 import warnings
 from collections.abc import Container, Iterator, Sequence
 from contextlib import contextmanager
@@ -16,10 +15,13 @@ import transformers
 from torch import nn
 
 from seal import inputs
+from seal.bf16_speed import bf16_speed
 from seal.checkpoints import Checkpoint, locate
 from seal.errors import InputError
 from seal.files import fingerprint
 from seal.inputs import Format, Input
+from seal.packed_models import PackedModel, packed
+from seal.packing import Packed
 
 Dtype = Literal["fp32", "bf16", "auto"]
 """Of the weights and products; `auto` takes bf16 where the device multiplies at least twice as fast in it. The head is always fp32."""
@@ -28,6 +30,9 @@ HEADS = ("score", "classifier", "classification_head", "pooler")
 """What transformers calls the layers between the last hidden state and the reward, in its sequence classifiers."""
 
 ADAPTER = "adapter_config.json"
+
+ENGINE = 2
+"""Counts the ways in which batches have been run. A reward's last digits depend on it, and a journal holds those of one way alone."""
 
 transformers.utils.logging.disable_progress_bar()
 
@@ -47,6 +52,8 @@ class RewardModel(NamedTuple):
     device: torch.device
     base: Checkpoint | None = None
     """What the checkpoint is an adapter of, where it is one."""
+    packed: PackedModel | None = None
+    """How it runs batches without padding, where it can."""
 
     def encode(self, texts: Sequence[str]) -> list[Input]:
         """The tokens of each text, in order."""
@@ -58,11 +65,18 @@ class RewardModel(NamedTuple):
         logits: torch.Tensor = self.model(**batch).logits
         return logits[:, self.output].float()
 
+    @torch.inference_mode()
+    def packed_rewards(self, batch: Packed) -> torch.Tensor:
+        """The rewards of a packed batch, [texts], fp32."""
+        if self.packed is None:
+            raise AssertionError("the model runs padded batches alone")
+        return self.packed.logits(batch)[:, self.output].float()
+
     def fingerprint(self) -> str:
         """Changes with all that the rewards depend on, down to their last digits."""
         machine = [self.device.type, torch.get_num_threads() if self.device.type == "cpu" else 0]
         weights = [self.checkpoint.fingerprint(), self.base.fingerprint() if self.base else ""]
-        return fingerprint(weights, self.format, self.output, self.limit, self.dtype, machine, software())
+        return fingerprint(weights, self.format, self.output, self.limit, self.dtype, machine, software(), ENGINE)
 
 
 def software() -> list[str]:
@@ -116,7 +130,9 @@ def load(
         _to_bf16(model)
     limits = [limit for limit in (max_length, absolute_positions(model)) if limit]
     limit = min(limits, default=None)
-    return RewardModel(checkpoint, model.to(device).eval(), tokenizer, format, which, limit, "bf16" if narrow else "fp32", device, base)
+    model = model.to(device).eval()
+    made = "bf16" if narrow else "fp32"
+    return RewardModel(checkpoint, model, tokenizer, format, which, limit, made, device, base, packed(model))  # type: ignore[arg-type]
 
 
 def default_device() -> torch.device:
@@ -254,22 +270,7 @@ def absolute_positions(model: nn.Module) -> int | None:
 
 def prefers_bf16(dtype: Dtype, device: torch.device) -> bool:
     """Whether `dtype` means bf16 on this device."""
-    return dtype == "bf16" or (dtype == "auto" and _bf16_speed(device) >= 2)
-
-
-def _bf16_speed(device: torch.device) -> float:
-    """How many times as fast as in fp32 the device multiplies in bf16, by trial: what a processor says of itself can be wrong."""
-
-    def seconds(dtype: torch.dtype) -> float:
-        matrix = torch.ones(1024, 1024, dtype=dtype, device=device)
-        trials = []
-        for _ in range(5):
-            start = time.perf_counter()
-            (matrix @ matrix)[0, 0].item()
-            trials.append(time.perf_counter() - start)
-        return min(trials)
-
-    return seconds(torch.float32) / seconds(torch.bfloat16)
+    return dtype == "bf16" or (dtype == "auto" and bf16_speed(device, torch.get_num_threads()) >= 2)
 
 
 def _to_bf16(model: nn.Module) -> None:

@@ -1,8 +1,11 @@
 """The scoring engine: texts in, rewards out, in order. It knows no file but its journal, no pairs and no DVC."""
 
-from collections.abc import Iterator, Sequence
+import hashlib
+from collections import deque
+from collections.abc import Callable, Iterable, Iterator, Sequence
+from concurrent.futures import Future, ThreadPoolExecutor
 from contextlib import contextmanager
-from typing import Any, NamedTuple
+from typing import Any, NamedTuple, TypeVar
 
 import numpy as np
 import torch
@@ -12,10 +15,19 @@ from seal.errors import InputError
 from seal.files import fingerprint
 from seal.inputs import Input
 from seal.journal import Journal
+from seal.packing import pack, plan
 from seal.reward_models import RewardModel
 
-TOKEN_BUDGET = {"cpu": 2048, "cuda": 32768}
-"""Padded tokens in a batch. It bears on speed and memory alone: the parity check holds the rewards to those of one text at a time."""
+TOKEN_BUDGET = {"cpu": 1024, "cuda": 32768}
+"""Tokens in a batch. It bears on speed and memory alone: the parity check holds the rewards to those of one text at a time. On a CPU
+larger batches leave the caches."""
+
+WINDOW = 4096
+"""Texts whose tokens are in memory at once, and among which batches are planned; those of the next window are made meanwhile."""
+
+_CHUNK = 512
+_Work = TypeVar("_Work")
+_Done = TypeVar("_Done")
 
 
 class Scored(NamedTuple):
@@ -29,20 +41,22 @@ class Scored(NamedTuple):
     """[texts], tokens cut off the end of each response."""
 
 
-class _Batch(NamedTuple):
+class _Window(NamedTuple):
+    """Texts whose tokens are in memory."""
+
+    start: int
+    """The place of the first among the run's distinct texts."""
+    texts: Sequence[str]
     keys: list[str]
     inputs: list[Input]
-
-    @property
-    def key(self) -> str:
-        return fingerprint(self.keys)
 
 
 def score(reward_model: RewardModel, texts: Sequence[str], journal: Journal, token_budget: int | None = None) -> Scored:
     """Score texts; those that are the same to the model once, and those that the journal knows not at all.
 
-    Batches are planned from the set of texts alone, and journalled whole. So a run that was killed and started again plans the
-    same batches, skips those it had finished, and gives the same bytes as a run that never stopped.
+    Texts are taken in the order of their characters, a window at a time, so that neighbours begin alike. Batches are planned from the
+    set of texts alone, and journalled whole. So a run that was killed and started again plans the same batches, skips those it had
+    finished, and gives the same bytes as a run that never stopped.
 
     Parameters
     ----------
@@ -53,7 +67,7 @@ def score(reward_model: RewardModel, texts: Sequence[str], journal: Journal, tok
     journal
         An open journal.
     token_budget
-        Padded tokens in a batch; by default `TOKEN_BUDGET` of the device.
+        Tokens in a batch; by default `TOKEN_BUDGET` of the device.
 
     Raises
     ------
@@ -61,34 +75,81 @@ def score(reward_model: RewardModel, texts: Sequence[str], journal: Journal, tok
         If the model gives a reward that is no finite number.
     """
     budget = token_budget or TOKEN_BUDGET.get(reward_model.device.type, TOKEN_BUDGET["cpu"])
-    unique = dict.fromkeys(texts)
-    inputs = dict(zip(unique, reward_model.encode(list(unique)), strict=True))
-    # The journal goes by what the model reads, so that a change in how texts become inputs never meets an old reward.
-    key_of = {text: fingerprint(item.ids, item.types) for text, item in inputs.items()}
-    by_key = {key: inputs[text] for text, key in key_of.items()}
-    known, plan, finished = _plan(by_key, journal, budget)
-    bar = tqdm(total=len(by_key), initial=len(known.keys() & by_key.keys()), unit="text", desc="scoring", disable=None)
-    for batch in plan:
-        record = finished.get(batch.key)
-        if record is None:
-            rewards = _rewards(reward_model, batch.inputs)
-            _refuse_unless_finite(rewards, batch.keys, {key: text for text, key in key_of.items()})
-            record = {"batch": batch.key, "keys": batch.keys, "rewards": [float(reward) for reward in rewards]}
-            journal.append(record)
-        known |= _entries(record)
-        bar.update(len(batch.keys))
-    bar.close()
-    if plan:
+    unique = sorted(set(texts))
+    run_key = fingerprint(_digest(text.encode() for text in unique), budget, WINDOW)
+    known, finished = _from_earlier_runs(journal, run_key)
+    rewards = np.empty(len(unique), dtype=np.float32)
+    turns_dropped, tokens_cut = np.empty((2, len(unique)), dtype=np.int64)
+    news = False
+    with tqdm(total=len(unique), unit="text", desc="scoring", disable=None) as bar:
+        for window in _one_ahead(lambda start: _read(reward_model, unique, start), range(0, len(unique), WINDOW)):
+            batches = _batches(reward_model, window, known, budget)
+            bar.update(len(window.keys) - sum(len(batch) for batch in batches))
+            for batch, record in _run_batches(reward_model, window, batches, finished, run_key):
+                if record["batch"] not in finished:
+                    journal.append(record)
+                news = True
+                known |= _entries(record)
+                bar.update(len(batch))
+            here = slice(window.start, window.start + len(window.texts))
+            rewards[here] = [known[key] for key in window.keys]
+            turns_dropped[here] = [item.turns_dropped for item in window.inputs]
+            tokens_cut[here] = [item.tokens_cut for item in window.inputs]
+    if news:
         journal.append({"finished": True})
-    return Scored(
-        np.array([known[key_of[text]] for text in texts], dtype=np.float32),
-        np.array([inputs[text].turns_dropped for text in texts], dtype=np.int64),
-        np.array([inputs[text].tokens_cut for text in texts], dtype=np.int64),
-    )
+    place = {text: index for index, text in enumerate(unique)}
+    order = np.array([place[text] for text in texts], dtype=np.int64)
+    return Scored(rewards[order], turns_dropped[order], tokens_cut[order])
 
 
-def _plan(by_key: dict[str, Input], journal: Journal, budget: int) -> tuple[dict[str, float], list[_Batch], dict[str, dict[str, Any]]]:
-    """What earlier runs know, the batches of this run, and those among them that an interrupted run finished."""
+def key(item: Input) -> str:
+    """What the journal knows a text by: what the model reads, so that a change in how texts become inputs never meets an old reward."""
+    columns = [item.ids] if item.types is None else [item.ids, item.types]
+    return _digest(np.asarray(column, dtype="<i4").tobytes() for column in columns)
+
+
+def _digest(parts: Iterable[bytes]) -> str:
+    """A hash of byte strings and of where each ends, 32 hexadecimal digits."""
+    digest = hashlib.sha256()
+    for part in parts:
+        digest.update(len(part).to_bytes(8, "little") + part)
+    return digest.hexdigest()[:32]
+
+
+def _one_ahead(work: Callable[[_Work], _Done], of: Iterable[_Work]) -> Iterator[_Done]:
+    """The results of a function in order, the next of which is made in the background."""
+    with ThreadPoolExecutor(max_workers=1) as background:
+        ahead: deque[Future[_Done]] = deque()
+        for item in of:
+            ahead.append(background.submit(work, item))
+            if len(ahead) > 1:
+                yield ahead.popleft().result()
+        while ahead:
+            yield ahead.popleft().result()
+
+
+def _read(reward_model: RewardModel, texts: Sequence[str], start: int) -> _Window:
+    """Make tokens of a window's texts; as arrays, for they are many."""
+    some = texts[start : start + WINDOW]
+    inputs = []
+    for first in range(0, len(some), _CHUNK):
+        for item in reward_model.encode(some[first : first + _CHUNK]):
+            types = None if item.types is None else np.array(item.types, dtype=np.int32)
+            inputs.append(item._replace(ids=np.array(item.ids, dtype=np.int32), types=types))
+    return _Window(start, some, [key(item) for item in inputs], inputs)
+
+
+def _batches(reward_model: RewardModel, window: _Window, known: dict[str, float], budget: int) -> list[list[int]]:
+    """What is left to run of a window, as places in it: of texts that are the same to the model, one."""
+    place = {key: index for index, key in enumerate(window.keys) if key not in known}
+    new, keys = list(place.values()), list(place)
+    packed = reward_model.packed
+    batches = plan([window.inputs[index] for index in new], keys, budget, padded=packed is None, share=packed is not None and packed.share)
+    return [[new[index] for index in batch] for batch in batches]
+
+
+def _from_earlier_runs(journal: Journal, run_key: str) -> tuple[dict[str, float], dict[str, dict[str, Any]]]:
+    """The rewards that earlier runs left, and the batches that this one finished before it was interrupted."""
     known: dict[str, float] = {}
     pending: list[dict[str, Any]] = []
     for record in journal.records:
@@ -97,24 +158,12 @@ def _plan(by_key: dict[str, Input], journal: Journal, budget: int) -> tuple[dict
             pending = []
         else:
             pending.append(record)
-    plan = _batches(by_key, known, budget)
-    if {record["batch"] for record in pending} - {batch.key for batch in plan}:
+    if any(record["run"] != run_key for record in pending):
         # The interrupted run was about other texts. What it finished is known; what is left is planned anew.
         journal.append({"finished": True})
         known |= _all_entries(pending)
         pending = []
-        plan = _batches(by_key, known, budget)
-    return known, plan, {record["batch"]: record for record in pending}
-
-
-def _batches(by_key: dict[str, Input], known: dict[str, float], budget: int) -> list[_Batch]:
-    """Inputs of like length together, the longest first, as many as the budget of padded tokens holds."""
-    batches: list[list[str]] = []
-    for key in sorted(by_key.keys() - known.keys(), key=lambda key: (-len(by_key[key].ids), key)):
-        if not batches or (len(batches[-1]) + 1) * len(by_key[batches[-1][0]].ids) > budget:
-            batches.append([])
-        batches[-1].append(key)
-    return [_Batch(batch, [by_key[key] for key in batch]) for batch in batches]
+    return known, {record["batch"]: record for record in pending}
 
 
 def _entries(record: dict[str, Any]) -> dict[str, float]:
@@ -125,12 +174,35 @@ def _all_entries(records: list[dict[str, Any]]) -> dict[str, float]:
     return {key: reward for record in records for key, reward in _entries(record).items()}
 
 
-def _rewards(reward_model: RewardModel, batch: Sequence[Input]) -> np.ndarray:
+def _run_batches(
+    reward_model: RewardModel, window: _Window, batches: Sequence[list[int]], finished: dict[str, dict[str, Any]], run_key: str
+) -> Iterator[tuple[list[int], dict[str, Any]]]:
+    """Each batch with its record. A GPU is given the next batch before the last one's rewards are waited for."""
+    in_flight: deque[tuple[list[int], list[str], str, torch.Tensor]] = deque()
+
+    def landed() -> tuple[list[int], dict[str, Any]]:
+        batch, keys, batch_key, on_device = in_flight.popleft()
+        rewards = on_device.cpu().numpy()
+        _refuse_unless_finite(rewards, [window.texts[index] for index in batch])
+        return batch, {"run": run_key, "batch": batch_key, "keys": keys, "rewards": [float(reward) for reward in rewards]}
+
+    for batch in batches:
+        keys = [window.keys[index] for index in batch]
+        batch_key = fingerprint(keys)
+        if batch_key in finished:
+            yield batch, finished[batch_key]
+            continue
+        in_flight.append((batch, keys, batch_key, _rewards(reward_model, [window.inputs[index] for index in batch])))
+        if len(in_flight) > (reward_model.device.type == "cuda"):
+            yield landed()
+    while in_flight:
+        yield landed()
+
+
+def _rewards(reward_model: RewardModel, batch: Sequence[Input]) -> torch.Tensor:
     """The rewards of one batch; where memory does not suffice, of its halves."""
     try:
-        with _padding_token(reward_model, batch) as pad:
-            tensors = {name: tensor.to(reward_model.device) for name, tensor in collate(batch, pad).items()}
-            return reward_model.rewards(tensors).cpu().numpy()
+        return run(reward_model, batch)
     except (torch.OutOfMemoryError, MemoryError, RuntimeError) as error:
         if not _out_of_memory(error):
             raise
@@ -139,7 +211,17 @@ def _rewards(reward_model: RewardModel, batch: Sequence[Input]) -> np.ndarray:
     if reward_model.device.type == "cuda":
         torch.cuda.empty_cache()
     half = len(batch) // 2
-    return np.concatenate([_rewards(reward_model, batch[:half]), _rewards(reward_model, batch[half:])])
+    return torch.cat([_rewards(reward_model, batch[:half]), _rewards(reward_model, batch[half:])])
+
+
+def run(reward_model: RewardModel, batch: Sequence[Input]) -> torch.Tensor:
+    """Run one batch, packed where that gives each text what it gets alone, and else padded: rewards, [texts], on the model's device."""
+    packed = reward_model.packed
+    if packed is not None and (packed.longest is None or max(len(item.ids) for item in batch) <= packed.longest):
+        pad = reward_model.model.config.get_text_config().pad_token_id if packed.share else None
+        return reward_model.packed_rewards(pack(batch, packed.share, pad, reward_model.device))
+    with _padding_token(reward_model, batch) as pad:
+        return reward_model.rewards({name: tensor.to(reward_model.device) for name, tensor in collate(batch, pad).items()})
 
 
 def collate(batch: Sequence[Input], pad: int) -> dict[str, torch.Tensor]:
@@ -176,11 +258,11 @@ def _out_of_memory(error: Exception) -> bool:
     return isinstance(error, torch.OutOfMemoryError | MemoryError) or "can't allocate memory" in str(error)
 
 
-def _refuse_unless_finite(rewards: np.ndarray, keys: list[str], text_of: dict[str, str]) -> None:
-    for reward, key in zip(rewards, keys, strict=True):
+def _refuse_unless_finite(rewards: np.ndarray, texts: Sequence[str]) -> None:
+    for reward, text in zip(rewards, texts, strict=True):
         if not np.isfinite(reward):
             raise InputError(
-                f"the reward of the text that starts with {text_of[key].strip()[:60]!r} is {reward}, not a finite number; "
+                f"the reward of the text that starts with {text.strip()[:60]!r} is {reward}, not a finite number; "
                 "try dtype fp32, or another model"
             )
 

@@ -2,7 +2,7 @@
 
 Finished batches are kept in a journal under .work, so a killed run goes on where it stopped, and when there are more pairs
 only the new texts are scored. Texts that the model has rewarded in another table can be taken from there. Every run ends with a
-parity check: 32 texts are rewarded again, each alone and in fp32.
+parity check: the texts of some pairs, 32 at least, are rewarded again, each alone and in fp32.
 """
 
 import command_line
@@ -83,7 +83,8 @@ def _rewards(arguments: Arguments, texts: List[str]) -> Tuple[np.ndarray, Dict[s
     rewards = np.array([reward_of[text] for text in texts], dtype=np.float32)
     reference = model if model.dtype == "fp32" else reward_models.load(arguments.model, **{**options, "dtype": "fp32"})
     # Over the known ones, too: rewards of another model, or in another format, are found out here.
-    check = parity.check(reference, model.dtype, texts, rewards)
+    half = len(texts) // 2  # chosen texts first, then rejected ones
+    check = parity.check(reference, model.dtype, texts, rewards, [(row, half + row) for row in range(half)])
     report = {
         "revision": model.checkpoint.revision,
         "fingerprint": model.checkpoint.fingerprint(),

@@ -21,6 +21,7 @@ from conftest import ROOT
 
 from seal import pairs, scoring
 from seal.errors import InputError
+from seal.packing import Packed, Run
 from seal.transcripts import opening_prompt, parse, prompt_and_response
 
 import command_line
@@ -45,13 +46,13 @@ def _small_batches(monkeypatch: pytest.MonkeyPatch) -> None:
 def batches(monkeypatch: pytest.MonkeyPatch) -> list[int]:
     """How many texts each batch had that was run."""
     sizes: list[int] = []
-    collate = scoring.collate
+    run = scoring.run
 
-    def counting(batch: Any, pad: int) -> dict[str, torch.Tensor]:
+    def counting(model: Any, batch: Any) -> torch.Tensor:
         sizes.append(len(batch))
-        return collate(batch, pad)
+        return run(model, batch)
 
-    monkeypatch.setattr(scoring, "collate", counting)
+    monkeypatch.setattr(scoring, "run", counting)
     return sizes
 
 
@@ -195,13 +196,13 @@ import torch
 torch.set_num_threads({threads})
 from seal import scoring
 scoring.TOKEN_BUDGET["cpu"] = {budget}
-collate = scoring.collate
-def slowly(batch, pad):
+run = scoring.run
+def slowly(model, batch):
     with open({started!r}, "a") as log:
         log.write("batch\\n")
     time.sleep(0.4)
-    return collate(batch, pad)
-scoring.collate = slowly
+    return run(model, batch)
+scoring.run = slowly
 import compare
 compare.main(compare.Arguments(**json.loads({arguments!r})))
 """
@@ -259,13 +260,13 @@ def test_a_killed_run_loses_one_batch_at_most_and_ends_in_the_same_bytes(
 def test_a_run_that_fails_its_parity_check_writes_nothing(
     folders: dict[str, Path], tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    collate = scoring.collate
+    pack = scoring.pack
 
-    def without_mask(batch: Any, pad: int) -> dict[str, torch.Tensor]:
-        tensors = collate(batch, pad)
-        return {**tensors, "attention_mask": torch.ones_like(tensors["input_ids"])}
+    def as_one_text(*batch: Any) -> Packed:
+        packed = pack(*batch)
+        return packed._replace(runs=(Run(0, 1, packed.ids.shape[1]),))
 
-    monkeypatch.setattr(scoring, "collate", without_mask)
+    monkeypatch.setattr(scoring, "pack", as_one_text)
     with pytest.raises(InputError, match="parity check failed"):
         run(tmp_path, folders["electra"], some_texts(12))
     assert not (tmp_path / "scores.csv").exists()

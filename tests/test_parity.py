@@ -12,6 +12,7 @@ from seal import parity, reward_models, scoring
 from seal.errors import InputError
 from seal.inputs import Input
 from seal.journal import Journal
+from seal.packing import Packed, Run
 from seal.reward_models import RewardModel
 
 TEXTS = [tiny_models.transcript(1 + seed % 4, 16, seed) for seed in range(50)]
@@ -27,7 +28,7 @@ def models(tmp_path_factory: pytest.TempPathFactory) -> dict[str, RewardModel]:
 
 @pytest.fixture
 def plant(monkeypatch: pytest.MonkeyPatch) -> Callable[[Callable[[Tensors], Tensors]], None]:
-    """Put a fault into the making of batches."""
+    """Put a fault into the making of padded batches."""
     collate = scoring.collate
 
     def planting(fault: Callable[[Tensors], Tensors]) -> None:
@@ -39,6 +40,10 @@ def plant(monkeypatch: pytest.MonkeyPatch) -> Callable[[Callable[[Tensors], Tens
 def run(model: RewardModel, folder: Path, texts: Sequence[str] = TEXTS) -> np.ndarray:
     with Journal(folder / "journal.jsonl") as journal:
         return scoring.score(model, texts, journal, token_budget=1500).rewards
+
+
+def run_padded(model: RewardModel, folder: Path) -> np.ndarray:
+    return run(model._replace(packed=None), folder)
 
 
 def pad_on_the_left(tensors: Tensors) -> Tensors:
@@ -69,7 +74,7 @@ def test_padding_on_the_left_is_caught(
     models: dict[str, RewardModel], architecture: str, tmp_path: Path, plant: Callable[..., None]
 ) -> None:
     plant(pad_on_the_left)
-    rewards = run(models[architecture], tmp_path)
+    rewards = run_padded(models[architecture], tmp_path)
     for dtype in ("fp32", "bf16"):
         with pytest.raises(InputError, match=r"^parity check failed: a reward differs by \d.* from that of the same text run alone"):
             parity.check(models[architecture], dtype, TEXTS, rewards)
@@ -77,13 +82,13 @@ def test_padding_on_the_left_is_caught(
 
 def test_rotary_positions_do_not_mind_the_side(models: dict[str, RewardModel], tmp_path: Path, plant: Callable[..., None]) -> None:
     plant(pad_on_the_left)
-    parity.check(models["llama"], "fp32", TEXTS, run(models["llama"], tmp_path))
+    parity.check(models["llama"], "fp32", TEXTS, run_padded(models["llama"], tmp_path))
 
 
 @pytest.mark.parametrize("architecture", tiny_models.ENCODERS)
 def test_a_dropped_mask_is_caught(models: dict[str, RewardModel], architecture: str, tmp_path: Path, plant: Callable[..., None]) -> None:
     plant(drop_the_mask)
-    rewards = run(models[architecture], tmp_path)
+    rewards = run_padded(models[architecture], tmp_path)
     for dtype in ("fp32", "bf16"):
         with pytest.raises(InputError, match="parity check failed"):
             parity.check(models[architecture], dtype, TEXTS, rewards)
@@ -92,7 +97,57 @@ def test_a_dropped_mask_is_caught(models: dict[str, RewardModel], architecture: 
 def test_dropped_token_types_are_caught(models: dict[str, RewardModel], tmp_path: Path, plant: Callable[..., None]) -> None:
     plant(drop_the_types)
     with pytest.raises(InputError, match="parity check failed"):
-        parity.check(models["bert"], "fp32", TEXTS, run(models["bert"], tmp_path))
+        parity.check(models["bert"], "fp32", TEXTS, run_padded(models["bert"], tmp_path))
+
+
+def texts_run_together(packed: Packed) -> Packed:
+    return packed._replace(runs=(Run(0, 1, packed.ids.shape[1]),))
+
+
+def positions_not_restarted(packed: Packed) -> Packed:
+    return packed._replace(positions=torch.arange(packed.ids.shape[1])[None] % 512)
+
+
+def rewards_of_the_next_token(packed: Packed) -> Packed:
+    return packed._replace(firsts=packed.firsts + 1, lasts=(packed.lasts - 1).clamp(0))
+
+
+@pytest.mark.parametrize("architecture", tiny_models.ARCHITECTURES)
+@pytest.mark.parametrize("fault", [texts_run_together, positions_not_restarted, rewards_of_the_next_token])
+def test_a_fault_in_packing_is_caught(
+    models: dict[str, RewardModel], architecture: str, fault: Callable[[Packed], Packed], tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    if (architecture, fault) == ("deberta-v2", positions_not_restarted):
+        pytest.skip("it has no absolute positions")
+    pack = scoring.pack
+    monkeypatch.setattr(scoring, "pack", lambda *batch: fault(pack(*batch)))
+    rewards = run(models[architecture], tmp_path)
+    for dtype in ("fp32", "bf16"):
+        with pytest.raises(InputError, match="parity check failed"):
+            parity.check(models[architecture], dtype, TEXTS, rewards)
+
+
+def test_of_pairs_both_texts_are_checked_and_changed_agreements_counted(models: dict[str, RewardModel], tmp_path: Path) -> None:
+    texts = [*TEXTS[:20], *TEXTS[20:40]]
+    pairs = [(row, 20 + row) for row in range(20)]
+    rewards = run(models["gpt2"], tmp_path, texts).astype(np.float64)
+    found = parity.check(models["gpt2"], "fp32", texts, rewards, pairs)
+    assert (found.texts, found.pairs, found.agreements_changed) == (32, 16, 0)
+    # Two texts of every pair that are but a hair apart, and the run has them the other way round.
+    near = rewards.copy()
+    near[:20], near[20:] = rewards[:20] - 1e-6, rewards[:20] + 1e-6
+    same = [*TEXTS[:20], *TEXTS[:20]]
+    found = parity.check(models["gpt2"], "fp32", same, near, pairs)
+    assert (found.texts, found.pairs, found.agreements_changed) == (20, 20, 0)
+    near[:20], near[20:] = rewards[:20] + 1e-6, rewards[:20] - 1e-6
+    assert parity.check(models["gpt2"], "fp32", same, near, pairs).agreements_changed == 20  # alone, they tie
+    assert parity.check(models["gpt2"], "fp32", same, near).agreements_changed == 0
+
+
+def test_pairs_that_share_texts_are_drawn_until_there_are_enough_texts(models: dict[str, RewardModel], tmp_path: Path) -> None:
+    rewards = run(models["gpt2"], tmp_path)
+    found = parity.check(models["gpt2"], "fp32", TEXTS, rewards, [(0, row) for row in range(1, 50)])
+    assert (found.texts, found.pairs) == (32, 31)
 
 
 def test_rewards_in_another_order_are_caught(models: dict[str, RewardModel], tmp_path: Path) -> None:
@@ -175,7 +230,8 @@ def test_the_texts_checked_are_random_but_always_the_same(models: dict[str, Rewa
 
 
 def test_no_texts_pass(models: dict[str, RewardModel]) -> None:
-    assert parity.check(models["bert"], "fp32", [], np.array([])) == (0, 0.0, 0.0, 1e-4)
+    assert parity.check(models["bert"], "fp32", [], np.array([])) == (0, 0.0, 0.0, 1e-4, 0, 0)
+    assert parity.check(models["bert"], "fp32", [], np.array([]), []) == (0, 0.0, 0.0, 1e-4, 0, 0)
 
 
 def test_one_at_a_time_never_pads(models: dict[str, RewardModel], monkeypatch: pytest.MonkeyPatch) -> None:

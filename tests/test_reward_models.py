@@ -357,7 +357,7 @@ def test_bf16_keeps_the_head_in_fp32_and_the_rewards_in_place(folders: dict[str,
 
 @pytest.mark.parametrize(("speed", "dtype"), [(1.9, "fp32"), (2.0, "bf16"), (0.1, "fp32")])
 def test_auto_takes_bf16_where_it_is_twice_as_fast(folder: Path, monkeypatch: pytest.MonkeyPatch, speed: float, dtype: str) -> None:
-    monkeypatch.setattr(reward_models, "_bf16_speed", lambda _: speed)
+    monkeypatch.setattr(reward_models, "bf16_speed", lambda *_: speed)
     assert reward_models.load(str(folder), dtype="auto").dtype == dtype
     assert reward_models.load(str(folder), dtype="fp32").dtype == "fp32"
 

@@ -1,5 +1,7 @@
 """The scoring engine: a text's reward depends on the text alone, whatever it is scored with, in which order and after which accident."""
 
+import gzip
+import itertools
 import json
 import tempfile
 from collections.abc import Callable, Sequence
@@ -14,11 +16,11 @@ import transformers
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
-from seal import reward_models, scoring
+from seal import parity, reward_models, scoring
 from seal.errors import InputError
-from seal.files import fingerprint
 from seal.inputs import Input
 from seal.journal import Journal
+from seal.packing import Packed
 from seal.reward_models import RewardModel
 from seal.scoring import Scored
 
@@ -50,15 +52,15 @@ def journal(tmp_path: Path) -> Path:
 
 @pytest.fixture
 def rows_run(monkeypatch: pytest.MonkeyPatch) -> list[int]:
-    """How many rows each forward pass had."""
+    """How many texts each forward pass had."""
     rows: list[int] = []
-    run = RewardModel.rewards
+    run = scoring.run
 
-    def counting(self: RewardModel, batch: dict[str, torch.Tensor]) -> torch.Tensor:
-        rows.append(len(batch["input_ids"]))
-        return run(self, batch)
+    def counting(model: RewardModel, batch: Sequence[Input]) -> torch.Tensor:
+        rows.append(len(batch))
+        return run(model, batch)
 
-    monkeypatch.setattr(RewardModel, "rewards", counting)
+    monkeypatch.setattr(scoring, "run", counting)
     return rows
 
 
@@ -69,13 +71,13 @@ def score(model: RewardModel, texts: Sequence[str], budget: int | None = None, p
 
 def fails_at(call: int, error: BaseException) -> Callable[..., torch.Tensor]:
     """A model that stops with an error at one of its batches."""
-    run = RewardModel.rewards
+    run = scoring.run
     calls = iter(range(1000))
 
-    def failing(self: RewardModel, batch: dict[str, torch.Tensor]) -> torch.Tensor:
+    def failing(model: RewardModel, batch: Sequence[Input]) -> torch.Tensor:
         if next(calls) == call:
             raise error
-        return run(self, batch)
+        return run(model, batch)
 
     return failing
 
@@ -133,24 +135,25 @@ def test_a_batch_is_padded_on_the_right_and_masked() -> None:
     assert scoring.collate([Input([5], None, 0, 0)], pad=4).keys() == {"input_ids", "attention_mask"}
 
 
-def test_batches_hold_like_lengths_within_the_budget(bert: RewardModel, monkeypatch: pytest.MonkeyPatch) -> None:
+@pytest.mark.parametrize("padded", [False, True])
+def test_batches_hold_like_lengths_within_the_budget(bert: RewardModel, monkeypatch: pytest.MonkeyPatch, padded: bool) -> None:
     seen: list[list[int]] = []
-    collate = scoring.collate
+    run = scoring.run
 
-    def watching(batch: Sequence[Input], pad: int) -> dict[str, torch.Tensor]:
+    def watching(model: RewardModel, batch: Sequence[Input]) -> torch.Tensor:
         seen.append([len(item.ids) for item in batch])
-        return collate(batch, pad)
+        return run(model, batch)
 
-    monkeypatch.setattr(scoring, "collate", watching)
-    score(bert, [*TEXTS, tiny_models.transcript(2, 400)], budget=120)
+    monkeypatch.setattr(scoring, "run", watching)
+    score(bert._replace(packed=None) if padded else bert, [*TEXTS, tiny_models.transcript(2, 400)], budget=120)
     lengths = [length for batch in seen for length in batch]
     assert len(lengths) == len(TEXTS) + 1
     assert lengths == sorted(lengths, reverse=True)
     assert seen[0] == [lengths[0]]  # longer than the budget: alone
     assert lengths[0] > 120
     for batch, after in zip(seen[1:], [*seen[2:], None], strict=True):
-        assert len(batch) * batch[0] <= 120
-        assert after is None or (len(batch) + 1) * batch[0] > 120
+        assert (len(batch) * batch[0] if padded else sum(batch)) <= 120
+        assert after is None or ((len(batch) + 1) * batch[0] if padded else sum(batch) + after[0]) > 120
 
 
 def test_identical_texts_are_run_once(bert: RewardModel, rows_run: list[int]) -> None:
@@ -240,42 +243,42 @@ def test_texts_may_end_with_the_token_that_also_pads(architecture: str, tmp_path
 def test_a_batch_that_memory_does_not_hold_is_halved(
     bert: RewardModel, alone: dict[str, np.ndarray], monkeypatch: pytest.MonkeyPatch, error: BaseException
 ) -> None:
-    run, sizes = RewardModel.rewards, []
+    run, sizes = scoring.run, []
 
-    def small(self: RewardModel, batch: dict[str, torch.Tensor]) -> torch.Tensor:
-        sizes.append(len(batch["input_ids"]))
+    def small(model: RewardModel, batch: Sequence[Input]) -> torch.Tensor:
+        sizes.append(len(batch))
         if sizes[-1] > 3:
             raise error
-        return run(self, batch)
+        return run(model, batch)
 
-    monkeypatch.setattr(RewardModel, "rewards", small)
+    monkeypatch.setattr(scoring, "run", small)
     np.testing.assert_allclose(score(bert, TEXTS, 10**6).rewards, alone["bert"], rtol=0, atol=NEAR)
     assert sizes == [14, 7, 3, 4, 2, 2, 7, 3, 4, 2, 2]
 
 
 def test_no_other_failure_is_taken_for_a_lack_of_memory(bert: RewardModel, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(RewardModel, "rewards", fails_at(0, RuntimeError("shapes do not match")))
+    monkeypatch.setattr(scoring, "run", fails_at(0, RuntimeError("shapes do not match")))
     with pytest.raises(RuntimeError, match="shapes do not match"):
         score(bert, TEXTS)
 
 
 def test_one_text_too_many_for_memory_is_told(bert: RewardModel, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(RewardModel, "rewards", fails_at(0, torch.OutOfMemoryError("CUDA out of memory")))
+    monkeypatch.setattr(scoring, "run", fails_at(0, torch.OutOfMemoryError("CUDA out of memory")))
     with pytest.raises(InputError, match=r"one text of .* tokens does not fit into memory; set max-length"):
         score(bert, TEXTS[:1])
 
 
 @pytest.mark.parametrize("bad", [np.nan, np.inf, -np.inf])
 def test_a_reward_that_is_no_number_is_refused(bert: RewardModel, monkeypatch: pytest.MonkeyPatch, journal: Path, bad: float) -> None:
-    run = RewardModel.rewards
+    run = scoring.run
     culprit = max(TEXTS, key=lambda text: len(bert.encode([text])[0].ids))
 
-    def broken(self: RewardModel, batch: dict[str, torch.Tensor]) -> torch.Tensor:
-        rewards = run(self, batch).clone()
+    def broken(model: RewardModel, batch: Sequence[Input]) -> torch.Tensor:
+        rewards = run(model, batch).clone()
         rewards[0] = bad
         return rewards
 
-    monkeypatch.setattr(RewardModel, "rewards", broken)
+    monkeypatch.setattr(scoring, "run", broken)
     with pytest.raises(InputError, match="not a finite number") as refusal:
         score(bert, TEXTS, path=journal)
     assert culprit.strip()[:60] in str(refusal.value)
@@ -308,7 +311,7 @@ def test_an_interrupted_run_goes_on_where_it_stopped(
     batches = len(rows_run)
     assert batches > 5
     with monkeypatch.context() as patch:
-        patch.setattr(RewardModel, "rewards", fails_at(batch, KeyboardInterrupt()))
+        patch.setattr(scoring, "run", fails_at(batch, KeyboardInterrupt()))
         with pytest.raises(KeyboardInterrupt):
             score(bert, TEXTS, 120, journal)
     assert len(journal.read_bytes().splitlines()) == batch
@@ -333,7 +336,7 @@ def test_an_interrupted_run_serves_another_set_of_texts(
     bert: RewardModel, alone: dict[str, np.ndarray], journal: Path, monkeypatch: pytest.MonkeyPatch, rows_run: list[int]
 ) -> None:
     with monkeypatch.context() as patch:
-        patch.setattr(RewardModel, "rewards", fails_at(2, KeyboardInterrupt()))
+        patch.setattr(scoring, "run", fails_at(2, KeyboardInterrupt()))
         with pytest.raises(KeyboardInterrupt):
             score(bert, TEXTS[:10], 120, journal)
     known = {key for line in journal.read_bytes().splitlines() for key in json.loads(line)["keys"]}
@@ -362,7 +365,7 @@ def test_the_journal_names_what_the_model_reads(bert: RewardModel, journal: Path
     assert records[-1] == {"finished": True}
     kept = {key: reward for record in records[:-1] for key, reward in zip(record["keys"], record["rewards"], strict=True)}
     encoded = bert.encode(TEXTS)
-    assert kept == {fingerprint(item.ids, item.types): float(reward) for item, reward in zip(encoded, scored.rewards, strict=True)}
+    assert kept == {scoring.key(item): float(reward) for item, reward in zip(encoded, scored.rewards, strict=True)}
 
 
 def test_a_change_in_how_texts_become_inputs_meets_no_old_reward(bert: RewardModel, monkeypatch: pytest.MonkeyPatch, journal: Path) -> None:
@@ -375,3 +378,124 @@ def test_a_change_in_how_texts_become_inputs_meets_no_old_reward(bert: RewardMod
     )
     after = score(bert, TEXTS, 120, journal).rewards
     assert (before != after).all()
+
+
+@pytest.mark.parametrize("architecture", ["bert", "llama"])
+def test_windows_change_no_reward(
+    models: dict[str, RewardModel], alone: dict[str, np.ndarray], architecture: str, monkeypatch: pytest.MonkeyPatch, rows_run: list[int]
+) -> None:
+    monkeypatch.setattr(scoring, "WINDOW", 4)
+    model = models[architecture]
+    texts = [*TEXTS, TEXTS[0] + " ", "\n\n" + TEXTS[5]]  # to the model some of these are the same
+    scored = score(model, texts)
+    np.testing.assert_allclose(scored.rewards[: len(TEXTS)], alone[architecture], rtol=0, atol=NEAR)
+    assert len(rows_run) == 4
+    assert sum(rows_run) == len({scoring.key(item) for item in model.encode(texts)})
+    assert score(model, texts[::-1]).rewards[::-1].tobytes() == scored.rewards.tobytes()
+
+
+@pytest.mark.parametrize("batch", [1, 4, 6])
+def test_a_run_of_several_windows_goes_on_where_it_stopped(
+    bert: RewardModel, journal: Path, monkeypatch: pytest.MonkeyPatch, rows_run: list[int], batch: int
+) -> None:
+    monkeypatch.setattr(scoring, "WINDOW", 5)
+    whole = score(bert, TEXTS, 120)
+    batches = len(rows_run)
+    with monkeypatch.context() as patch:
+        patch.setattr(scoring, "run", fails_at(batch, KeyboardInterrupt()))
+        with pytest.raises(KeyboardInterrupt):
+            score(bert, TEXTS, 120, journal)
+    rows_run.clear()
+    assert score(bert, TEXTS[::-1], 120, journal).rewards[::-1].tobytes() == whole.rewards.tobytes()
+    assert len(rows_run) == batches - batch
+    rows_run.clear()
+    assert score(bert, TEXTS, 120, journal).rewards.tobytes() == whole.rewards.tobytes()
+    assert not rows_run
+
+
+def test_another_budget_takes_what_an_interrupted_run_finished_as_known(
+    bert: RewardModel, journal: Path, monkeypatch: pytest.MonkeyPatch, rows_run: list[int]
+) -> None:
+    with monkeypatch.context() as patch:
+        patch.setattr(scoring, "run", fails_at(3, KeyboardInterrupt()))
+        with pytest.raises(KeyboardInterrupt):
+            score(bert, TEXTS, 120, journal)
+    known = sum(len(json.loads(line)["keys"]) for line in journal.read_bytes().splitlines())
+    rows_run.clear()
+    score(bert, TEXTS, 90, journal)
+    assert sum(rows_run) == len(TEXTS) - known
+
+
+def test_tokens_are_made_a_window_ahead_and_held_as_arrays(bert: RewardModel, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(scoring, "WINDOW", 2)
+    encode, run = RewardModel.encode, scoring.run
+    made: list[int] = []
+    ahead: list[int] = []
+
+    def encoding(model: RewardModel, texts: Sequence[str]) -> list[Input]:
+        made.extend([len(texts)])
+        return encode(model, texts)
+
+    def running(model: RewardModel, batch: Sequence[Input]) -> torch.Tensor:
+        for item in batch:
+            assert isinstance(item.ids, np.ndarray)
+            assert item.ids.dtype == np.int32
+            assert isinstance(item.types, np.ndarray)
+            assert item.types.dtype == np.int32
+        ahead.append(sum(made) - 2 * len(ahead))  # of texts not yet run
+        return run(model, batch)
+
+    monkeypatch.setattr(RewardModel, "encode", encoding)
+    monkeypatch.setattr(scoring, "run", running)
+    score(bert, TEXTS)
+    assert len(ahead) == len(TEXTS) / 2
+    assert max(ahead) <= 6
+
+
+def test_a_mistake_in_a_text_is_told_from_the_background(bert: RewardModel, monkeypatch: pytest.MonkeyPatch) -> None:
+    def refusing(_: RewardModel, texts: Sequence[str]) -> list[Input]:
+        raise InputError("no such text")
+
+    monkeypatch.setattr(RewardModel, "encode", refusing)
+    with pytest.raises(InputError, match="no such text"):
+        score(bert, TEXTS)
+
+
+@pytest.mark.parametrize("architecture", ["gpt2", "llama"])
+def test_the_two_texts_of_a_pair_run_their_prompt_once(
+    models: dict[str, RewardModel], architecture: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    prompts = [tiny_models.transcript(2, 40, seed) for seed in range(8)]
+    texts = [f"{prompt}\n\nHuman: and?\n\nAssistant: {ending}" for ending in ("yes, you may", "no") for prompt in prompts]
+    model = models[architecture]
+    pack, tokens = scoring.pack, [0]
+
+    def counting(*batch: Any) -> Packed:
+        packed = pack(*batch)
+        tokens[0] += packed.ids.shape[1]
+        return packed
+
+    monkeypatch.setattr(scoring, "pack", counting)
+    rewards = score(model, texts).rewards
+    np.testing.assert_allclose(rewards, list(scoring.one_at_a_time(model, texts)), rtol=0, atol=NEAR)
+    encoded = model.encode(texts)
+    assert tokens[0] < 0.6 * sum(len(item.ids) for item in encoded)
+    assert (rewards[:8] != rewards[8:]).all()
+
+
+@pytest.mark.parametrize("architecture", tiny_models.ARCHITECTURES)
+@pytest.mark.parametrize("dtype", ["fp32", "bf16"])
+def test_agreements_on_real_pairs_are_those_of_fp32_alone(
+    models: dict[str, RewardModel], real_data: Path, architecture: str, dtype: str
+) -> None:
+    """Wherever the margin exceeds three times what a reward may differ by."""
+    with gzip.open(real_data / "hh_rlhf" / "harmless-base.test.jsonl.gz", "rt") as stream:
+        pairs = [json.loads(line) for line in itertools.islice(stream, 150)]
+    texts = [pair[preference] for preference in ("chosen", "rejected") for pair in pairs]
+    exact = np.array(list(scoring.one_at_a_time(models[architecture], texts)))
+    model = reward_models.load(str(models[architecture].checkpoint.folder), format="pair", dtype=dtype)  # type: ignore[arg-type]
+    rewards = score(model, texts).rewards
+    margins, expected = (both[:150] - both[150:] for both in (rewards.astype(float), exact))
+    clear = np.abs(expected) > 3 * parity.TOLERANCE[dtype] * np.std(exact)
+    assert clear.sum() > 30
+    assert ((margins > 0) == (expected > 0))[clear].all()

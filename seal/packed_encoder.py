@@ -1,0 +1,71 @@
+"""BERT, ELECTRA, RoBERTa and their like on packed batches, in a loop over their layers; and what of it serves DeBERTa, too."""
+
+from collections.abc import Callable
+from typing import Any
+
+import torch
+from torch import nn
+from torch.nn import functional
+
+from seal.packed_attention import attend
+from seal.packing import Packed
+
+
+def packed_encoder(model: Any) -> Callable[[Packed], torch.Tensor]:
+    """The last hidden states of a `BertModel`, or one of the same form, for packed batches, [tokens, width]."""
+    layers = [(layer, layer.attention.self) for layer in model.encoder.layer]
+    projections = [fused(attention.query, attention.key, attention.value) for _, attention in layers]
+
+    def hidden(batch: Packed) -> torch.Tensor:
+        types = {} if batch.types is None else {"token_type_ids": batch.types}
+        states: torch.Tensor = model.embeddings(input_ids=batch.ids, position_ids=_positions(model, batch), **types)[0]
+        if hasattr(model, "embeddings_project"):
+            states = model.embeddings_project(states)
+        for (layer, attention), (weight, bias) in zip(layers, projections, strict=True):
+            projected = functional.linear(states, weight, bias).view(len(states), 3, attention.num_attention_heads, -1)
+            query, key, value = projected.permute(1, 2, 0, 3)[:, None]
+            context, _ = attend(attention, query, key, value, None, batch, attention.scaling)
+            states = after_attention(layer, states, context[0])
+        return states
+
+    return hidden
+
+
+def _positions(model: Any, batch: Packed) -> torch.Tensor:
+    """RoBERTa and its like count from behind their padding token's number, and count that token not."""
+    padding: int | None = getattr(model.embeddings, "padding_idx", None)
+    if padding is None:
+        return batch.positions
+    counted = (batch.ids != padding).long()
+    before = counted.cumsum(1) - counted
+    starts = torch.arange(batch.ids.shape[1], device=batch.ids.device) - batch.positions[0]
+    return (before - before[:, starts] + 1) * counted + padding
+
+
+@torch.no_grad()
+def fused(*projections: nn.Linear) -> tuple[torch.Tensor, torch.Tensor]:
+    """Weight and bias of several layers of one input as of one. The layers share their memory, and stay as they were."""
+    weight = torch.cat([projection.weight for projection in projections])
+    bias = torch.cat([projection.bias for projection in projections])
+    each = len(projections)
+    for projection, own_weight, own_bias in zip(projections, weight.chunk(each), bias.chunk(each), strict=True):
+        projection.weight.data, projection.bias.data = own_weight, own_bias
+    return weight, bias
+
+
+def after_attention(layer: Any, states: torch.Tensor, context: torch.Tensor) -> torch.Tensor:
+    """The rest of an encoder's layer, [tokens, width].
+
+    Parameters
+    ----------
+    layer
+        Of transformers.
+    states
+        What the layer was given.
+    context
+        What attention made of it, [tokens, heads, head width].
+    """
+    attention, output = layer.attention.output, layer.output
+    attended = attention.LayerNorm(attention.dense(context.flatten(1)).add_(states))
+    found: torch.Tensor = output.LayerNorm(output.dense(layer.intermediate(attended)).add_(attended))
+    return found
