@@ -238,8 +238,8 @@ def test_resistance_by_gamma(files: dict[str, Any]) -> None:
         in_text(text, f"{pct(of['resistance'])} % {between(of['resistance_low'], of['resistance_high'], pct)} of {of['pairs']} pairs")
 
 
-@pytest.mark.parametrize("aim", ["target", "spoiler"])
-def test_imprint_of_target_and_spoiler_features(files: dict[str, Any], aim: str) -> None:
+@pytest.mark.parametrize("aim", ["target", "spoiler", "other"])
+def test_imprint_of_the_features_of_each_aim(files: dict[str, Any], aim: str) -> None:
     fit = files["metrics/imprint/aligned.json"]["within_pair"]
     features = {name: of for name, of in fit["features"].items() if of["aim"] == aim}
     finding = findings.imprint_of(Figures("", files["metrics/imprint/aligned.json"]), aim, 0.05)
@@ -260,9 +260,32 @@ def test_corrected_imprint(files: dict[str, Any]) -> None:
     in_text(finding.evidence, f"the sign of {turned} of {len(fit['features'])}")
     aimed = [name for name, of in imprint["within_pair"]["features"].items() if of["aim"] != "other" and name in fit["features"]]
     assert aimed
+    in_text(finding.evidence, f"a weight of {three(fit['tuning'])} of 1")
     for name in aimed:
         of = fit["features"][name]
         in_text(finding.evidence, f"{plus(three(of['estimate']))} {between(of['low'], of['high'], three)}, by labels alone")
+
+
+def test_a_corrected_effect_that_can_be_told_stands_there_with_its_number_whatever_its_aim(files: dict[str, Any]) -> None:
+    imprint = files["metrics/imprint/aligned.json"]
+    name = next(
+        name for name, of in imprint["within_pair"]["features"].items() if of["aim"] == "other" and name in imprint["corrected"]["features"]
+    )
+    strong = {"estimate": 0.631, "low": 0.25, "high": 1.02, "p_holm": 0.019, "labels_only": 0.5}
+    changed = {**imprint, "corrected": {**imprint["corrected"], "features": {**imprint["corrected"]["features"], name: strong}}}
+    finding = findings.corrected(Figures("", changed), 0.05)
+    in_text(finding.claim, "rewards 1")
+    in_text(finding.evidence, "+0.631 (0.250 to 1.02), by labels alone +0.500")
+
+
+def test_of_few_opening_prompts_the_second_labeler_s_agreement_is_not_told(files: dict[str, Any]) -> None:
+    labelers = files["metrics/labelers.json"]
+    few, many = (
+        findings.second_labeler(Figures("", {**labelers, "labeler_control": {**labelers["labeler_control"], "opening_prompts": prompts}}))
+        for prompts in (9, 10)
+    )
+    in_text(few.claim, "cannot be told from 9 opening prompts")
+    in_text(many.claim, "A second labeler gives texts the same label in")
 
 
 def test_change_of_imprint(files: dict[str, Any]) -> None:

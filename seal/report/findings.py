@@ -106,6 +106,7 @@ def all_findings(audit: Audit) -> list[Chapter]:
             for finding in (
                 imprint_of(aligned, "target", significant),
                 imprint_of(aligned, "spoiler", significant),
+                imprint_of(aligned, "other", significant),
                 corrected(aligned, significant),
                 beyond_features(aligned),
                 change_of_imprint(aligned, significant),
@@ -419,7 +420,7 @@ def reward_shift(found: Figures) -> Finding:
 
 
 def imprint_of(found: Figures, aim: str, significant: float) -> Finding:
-    """What target or spoiler features earn, by the labeler's labels as they are."""
+    """What target features, spoilers, or the features that are neither (`other`) earn, by the labeler's labels as they are."""
     fit = found.at("within_pair")
     features = {name: fit.at("features", name) for name, of in (fit.get("features") or {}).items() if of.get("aim") == aim}
     if not features:
@@ -475,18 +476,19 @@ def corrected(found: Figures, significant: float) -> Finding:
         for name, of in features.items()
         if of.get("estimate") is not None and of.get("labels_only") is not None and of.get("estimate") * of.get("labels_only") < 0
     ]
-    aimed = {name: of for name, of in features.items() if aims.get(name) in ("target", "spoiler")}
+    shown = {name: of for name, of in features.items() if name in told[1] + told[-1] or aims.get(name) in ("target", "spoiler")}
     said = [
         f"{feature(name)} {_value(of, 'estimate', change)}, by labels alone {change(of.get('labels_only'))}"
-        for name, of in _named("estimate", aimed)
+        for name, of in _named("estimate", shown)
     ]
     claim = (
         f"Corrected for the labeler's errors by gold of {things(fit.get('gold_pairs'), 'pair')}, of {things(len(features), 'feature')} "
         f"aligned {_rewards(told)}."
     )
     evidence = (
-        f"Target and spoiler features, in units of the reward: {'; '.join(said) or 'none'}. The correction turns the sign "
-        f"of {len(turned)} of {len(features)}{_names(turned)}. {_holms(fit)}"
+        f"Target and spoiler features and those that can be told, in units of the reward: {'; '.join(said) or 'none'}. The correction "
+        f"turns the sign of {len(turned)} of {len(features)}{_names(turned)}. Labels of the pairs without gold enter with a weight of "
+        f"{number(fit.get('tuning'))} of 1; what is left rests on gold alone. {_holms(fit)}"
     )
     return Finding(claim, evidence, (fit,))
 
@@ -616,8 +618,11 @@ def second_labeler(found: Figures) -> Finding:
     by_value = sorted(features, key=lambda name: features[name].get("value"))
     least, most = features[by_value[0]], features[by_value[-1]]
     spread = "A second labeler gives texts the same label"
+    prompts = things(both.get("opening_prompts"), "opening prompt")
     claim = (
-        f"{spread} in {percent(least.get('value'))} to {percent(most.get('value'))} of cases, by feature."
+        f"How often a second labeler gives texts the same label cannot be told from {prompts}."
+        if not _enough(both)
+        else f"{spread} in {percent(least.get('value'))} to {percent(most.get('value'))} of cases, by feature."
         if len(features) > 1
         else f"{spread} in {percent(least.get('value'))} of cases."
     )
@@ -626,7 +631,7 @@ def second_labeler(found: Figures) -> Finding:
         f"Least on {feature(by_value[0])}, {percent(least.get('value'))} {within_percent(least.get('low'), least.get('high'))}; most on "
         f"{feature(by_value[-1])}, {percent(most.get('value'))} {within_percent(most.get('low'), most.get('high'))}. "
         f"{things(len(features), 'feature')} of {things(both.get('texts'), 'text')} from "
-        f"{things(both.get('opening_prompts'), 'opening prompt')}. The second labeler: {found.get('control', 'model')}.",
+        f"{prompts}. The second labeler: {found.get('control', 'model')}.",
         (both, found.at("control", "model")),
     )
 
