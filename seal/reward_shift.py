@@ -15,7 +15,7 @@ import pandas as pd
 from scipy import special  # scipy.stats would take a second to load in every stage
 
 from seal import regression
-from seal.agreement import REGIMES, Bootstrap
+from seal.agreement import REGIMES
 from seal.features import BOOLEANS, SENTIMENT
 from seal.labeler_preference import PairLabels
 from seal.regression import Effect
@@ -117,17 +117,15 @@ def _varies(values: np.ndarray) -> bool:
     return len(values) > 1 and float(np.ptp(values)) > 1e-12 * float(np.abs(values).max())
 
 
-def figures(shift: Shift, clusters: np.ndarray, bootstrap: Bootstrap) -> dict[str, Any]:
+def figures(shift: Shift, draw: ClusterBootstrap) -> dict[str, Any]:
     """Where the shifts of some pairs lie, and whether they are off zero.
 
     Parameters
     ----------
     shift
         Of these pairs.
-    clusters
-        [pairs] opening prompt of each pair.
-    bootstrap
-        How intervals are made.
+    draw
+        Bootstrap over the opening prompts of these pairs.
 
     Returns
     -------
@@ -140,14 +138,13 @@ def figures(shift: Shift, clusters: np.ndarray, bootstrap: Bootstrap) -> dict[st
     pairs = len(shift.theta)
     if pairs == 0:
         return {"pairs": 0}
-    draw = ClusterBootstrap(clusters, bootstrap.resamples, bootstrap.seed)
     statistics = {
         "theta": {**_angular(shift.theta), **_linear(shift.theta, _NO_ANGLE)},
         "theta_centred": {**_angular(shift.theta_centred), **_linear(shift.theta_centred, _NO_ANGLE)},
         "change_of_margin": _linear(shift.change_of_margin, _NO_CHANGE),
         "change_of_scaled_margin": _linear(shift.change_of_scaled_margin, _NO_CHANGE),
     }
-    return {"pairs": pairs, "opening_prompts": draw.clusters, **resolved(statistics, draw, bootstrap.level)}
+    return {"pairs": pairs, "opening_prompts": draw.clusters, **resolved(statistics, draw)}
 
 
 def _linear(values: np.ndarray, missing: str) -> dict[str, Any]:
@@ -211,9 +208,9 @@ def _t_test(values: np.ndarray) -> dict[str, Any]:
     return {"t": t, "t_test_p": float(2 * special.stdtr(len(values) - 1, -abs(t)))}
 
 
-def by_group(shift: Shift, groups: Mapping[str, np.ndarray], clusters: np.ndarray, bootstrap: Bootstrap) -> dict[str, Any]:
+def by_group(shift: Shift, groups: Mapping[str, np.ndarray], draw: ClusterBootstrap) -> dict[str, Any]:
     """The figures of each group of pairs, given by name and mask, [pairs]."""
-    return {name: figures(Shift(*(values[members] for values in shift)), clusters[members], bootstrap) for name, members in groups.items()}
+    return {name: figures(Shift(*(values[members] for values in shift)), draw[members]) for name, members in groups.items()}
 
 
 def quadrants(rewards: np.ndarray) -> dict[str, float | None]:

@@ -5,15 +5,17 @@ from command_line import flag
 
 # isort: split
 from dataclasses import dataclass
-from typing import Any, Dict, Tuple
+from typing import Any, Callable, Dict, Tuple
 
-import numpy as np
 import pandas as pd
 
-from seal import agreement, gold, label_agreement, labeler_preference, pairs, plot_tables, taxonomy
-from seal.agreement import Bootstrap
+from seal import gold, label_agreement, labeler_preference, pairs, plot_tables, taxonomy
 from seal.errors import InputError
 from seal.files import read_json, write_csv, write_json
+from seal.uncertainty import ClusterBootstrap
+
+DrawOf = Callable[[pd.DataFrame], ClusterBootstrap]
+"""The bootstrap over the opening prompts of the texts of a table of labels."""
 
 
 @dataclass(frozen=True)
@@ -39,12 +41,17 @@ def main(arguments: Arguments) -> None:
     coverage, control_coverage = (read_json(path) for path in (arguments.coverage, arguments.control_coverage))
     check_counts(arguments.coverage, coverage, {"texts": 2 * len(table), "labelled": len(labeler)})
     check_counts(arguments.control_coverage, control_coverage, {"pairs_labelled": len(control) // 2})
-    bootstrap = agreement.bootstrap(arguments.resamples, arguments.seed, arguments.level)
+    draw = ClusterBootstrap(table["opening_prompt"].to_numpy(), arguments.resamples, arguments.seed, arguments.level)
+    places = pd.Index(table["row_id"])
+
+    def draw_of(texts: pd.DataFrame) -> ClusterBootstrap:
+        return draw[places.get_indexer(pd.Index(texts["row_id"]))]
+
     figures = {
         "labeler": coverage,
         "control": control_coverage,
-        **with_gold(arguments.gold, labeler, control, openings, bootstrap),
-        "labeler_control": compared(label_agreement.aligned(labeler, control), ("labeler", "control"), openings, bootstrap),
+        **with_gold(arguments.gold, labeler, control, openings, draw_of),
+        "labeler_control": compared(label_agreement.aligned(labeler, control), ("labeler", "control"), draw_of),
     }
     write_json(arguments.metrics, figures)
     if arguments.agreement:
@@ -52,7 +59,7 @@ def main(arguments: Arguments) -> None:
     if arguments.means:
         features = [feature for feature in plot_tables.MEANS if feature in labeler]
         labels = labeler_preference.by_pair(labeler, table["row_id"].to_numpy(), features, arguments.taxonomy)
-        write_csv(arguments.means, plot_tables.label_means(labels, table["opening_prompt"].to_numpy(), bootstrap))
+        write_csv(arguments.means, plot_tables.label_means(labels, draw))
 
 
 def check_counts(path: str, coverage: Any, expected: Dict[str, int]) -> None:
@@ -69,7 +76,7 @@ def check_counts(path: str, coverage: Any, expected: Dict[str, int]) -> None:
             raise InputError(f"{path}: {name} is {found}, and the tables have {number}; run the stages that label these pairs again")
 
 
-def with_gold(path: str, labeler: pd.DataFrame, control: pd.DataFrame, openings: "pd.Series[str]", bootstrap: Bootstrap) -> Dict[str, Any]:
+def with_gold(path: str, labeler: pd.DataFrame, control: pd.DataFrame, openings: "pd.Series[str]", draw_of: DrawOf) -> Dict[str, Any]:
     """How many of the pairs' texts gold knows, and how both labelers agree with it."""
     labels = gold.read(path)
     if labels is None:
@@ -84,17 +91,14 @@ def with_gold(path: str, labeler: pd.DataFrame, control: pd.DataFrame, openings:
     kept = by_labeler[0]["row_id"].map(reserved).to_numpy(dtype=bool)
     return {
         "gold": {"texts": len(known), "reserved": int(known.map(reserved).sum())},
-        "labeler_gold": compared(by_labeler, ("labeler", "gold"), openings, bootstrap),
-        "labeler_gold_reserved": compared((by_labeler[0][kept], by_labeler[1][kept]), ("labeler", "gold"), openings, bootstrap),
-        "control_gold": compared(by_control, ("control", "gold"), openings, bootstrap),
+        "labeler_gold": compared(by_labeler, ("labeler", "gold"), draw_of),
+        "labeler_gold_reserved": compared((by_labeler[0][kept], by_labeler[1][kept]), ("labeler", "gold"), draw_of),
+        "control_gold": compared(by_control, ("control", "gold"), draw_of),
     }
 
 
-def compared(
-    sides: Tuple[pd.DataFrame, pd.DataFrame], names: Tuple[str, str], openings: "pd.Series[str]", bootstrap: Bootstrap
-) -> Dict[str, Any]:
-    clusters = np.asarray(sides[0]["row_id"].map(openings), dtype=object)
-    return label_agreement.compare(*sides, names, clusters, bootstrap, gold=names[1] == "gold")
+def compared(sides: Tuple[pd.DataFrame, pd.DataFrame], names: Tuple[str, str], draw_of: DrawOf) -> Dict[str, Any]:
+    return label_agreement.compare(*sides, names, draw_of(sides[0]), gold=names[1] == "gold")
 
 
 if __name__ == "__main__":
