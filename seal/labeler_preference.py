@@ -105,8 +105,11 @@ def topic_groups(labels: PairLabels) -> dict[str, np.ndarray]:
     topics = values(TOPICS)
     found = np.zeros((len(labels.chosen), len(topics)), dtype=bool)
     for side in (labels.chosen[TOPICS], labels.rejected[TOPICS]):
-        pairs = np.repeat(np.arange(len(side)), side.map(len).to_numpy(dtype=int))
-        found[pairs, [topics.index(topic) for given in side for topic in given]] = True
+        # Texts with the same topics usually share one list, which is looked at once.
+        lists = {id(given): given for given in side}
+        codes, ids = pd.factorize(np.fromiter(map(id, side), dtype=np.int64, count=len(side)))
+        has = np.array([[topic in lists[each] for topic in topics] for each in ids.tolist()], dtype=bool).reshape(-1, len(topics))
+        found |= has[codes]
     members = {**dict(zip(topics, found.T, strict=True)), "no topic": ~found.any(axis=1)}
     groups = {}
     for topic, of_labelled in members.items():

@@ -7,7 +7,7 @@ import numpy as np
 import pandas as pd
 
 from seal.agreement import REGIMES
-from seal.features import BOOLEANS, SENTIMENT
+from seal.features import BOOLEANS, SENTIMENT, numbers
 from seal.files import rounded
 from seal.labeler_preference import UNLABELLED, PairLabels
 from seal.uncertainty import ClusterBootstrap, Resampled
@@ -22,8 +22,6 @@ MEANS = (*BOOLEANS, SENTIMENT)
 
 _IN_ORDER = ("c", "i", "r", UNLABELLED)
 """Gamma from the human's side to the other, then the pairs without one."""
-
-_NUMBERS = {True: 1.0, False: 0.0, "negative": -1.0, "neutral": 0.0, "positive": 1.0}
 
 
 def agreement_by_gamma(agrees: Mapping[str, np.ndarray], gammas: np.ndarray, draw: ClusterBootstrap) -> pd.DataFrame:
@@ -178,7 +176,7 @@ def label_means(labels: PairLabels, draw: ClusterBootstrap) -> pd.DataFrame:
     """
     columns = {}
     for feature in (feature for feature in MEANS if feature in labels.chosen):
-        chosen, rejected = (side[feature].map(_NUMBERS).to_numpy(dtype=float) for side in (labels.chosen, labels.rejected))
+        chosen, rejected = (numbers(side[feature]) for side in (labels.chosen, labels.rejected))
         for side, values in {"chosen": chosen, "rejected": rejected, "difference": chosen - rejected}.items():
             columns[feature, side] = values
     n = int(labels.labelled.sum())

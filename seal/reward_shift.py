@@ -16,7 +16,7 @@ from scipy import special  # scipy.stats would take a second to load in every st
 
 from seal import regression
 from seal.agreement import REGIMES
-from seal.features import BOOLEANS, SENTIMENT
+from seal.features import BOOLEANS, SENTIMENT, numbers
 from seal.labeler_preference import PairLabels
 from seal.regression import Effect
 from seal.resampling import Statistic, mean, resolved
@@ -44,7 +44,6 @@ _ROUNDING = 4 * np.finfo(float).eps
 _NO_ANGLE = "no pair has an angle: a role's rewards of both texts are 0"
 _NO_DIRECTION = "the angles cancel out, or there are none"
 _NO_CHANGE = "the margins do not vary, so they have no unit"
-_NUMBERS = {True: 1.0, False: 0.0, "negative": -1.0, "neutral": 0.0, "positive": 1.0}
 
 
 class Shift(NamedTuple):
@@ -304,7 +303,7 @@ def _design(labels: PairLabels, rows: np.ndarray) -> tuple[np.ndarray, list[tupl
     columns, names, constant = [np.ones(int(rows.sum()))], [], []
     for side, table in (("chosen", labels.chosen), ("rejected", labels.rejected)):
         for feature in (feature for feature in FEATURES if feature in table):
-            column = table[feature].map(_NUMBERS).to_numpy(dtype=float)[rows]
+            column = numbers(table[feature])[rows]
             if len(column) and np.ptp(column) > 0:
                 columns.append(column)
                 names.append((side, feature))
@@ -315,12 +314,14 @@ def _design(labels: PairLabels, rows: np.ndarray) -> tuple[np.ndarray, list[tupl
 
 def _rarely_others(columns: np.ndarray, codes: np.ndarray) -> np.ndarray:
     """Which columns, [pairs, k], have another than their most frequent value in fewer than `MIN_OPENING_PROMPTS`, [k]."""
-    return np.array([len(np.unique(codes[column != _mode(column)])) < MIN_OPENING_PROMPTS for column in columns.T], dtype=bool)
+    return np.array(
+        [np.count_nonzero(np.bincount(codes[column != _mode(column)])) < MIN_OPENING_PROMPTS for column in columns.T], dtype=bool
+    )
 
 
 def _mode(column: np.ndarray) -> float:
-    found, counts = np.unique(column, return_counts=True)
-    return float(found[counts.argmax()])
+    codes, found = pd.factorize(column, sort=True)
+    return float(found[np.bincount(codes).argmax()])
 
 
 def _coefficient(estimate: float, error: float, level: float, degrees: int) -> dict[str, Any]:

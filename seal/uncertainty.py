@@ -17,7 +17,7 @@ LEAST_DEFINED = 0.9
 _CLUSTERS_AT_ONCE = 64
 """How many clusters' weights to hold as floats, which stay in the processor's cache."""
 
-_DRAWN_AT_ONCE = 64
+_DRAWN_AT_ONCE = 16
 """How many resamples to draw before they are laid beside the others."""
 
 _COUNTED_AT_ONCE = 1_000_000
@@ -186,8 +186,9 @@ class ClusterBootstrap:
         self, middle: "_Middle", first: int, last: int, resamples: slice, size: np.ndarray, least: np.ndarray
     ) -> np.ndarray:
         """Medians that lie at these places of the order, NaN for others."""
-        weights = self._weights()[self._places[middle.codes[first:last]], resamples]
-        counted, half = least + np.cumsum(weights, axis=0, dtype=np.int32), size / 2
+        counted = self._weights()[self._places[middle.codes[first:last]], resamples].astype(np.int32)
+        np.cumsum(counted, axis=0, out=counted)
+        counted, half = counted + least.astype(np.int32), size / 2
         low, high = first + (counted < half).sum(axis=0), first + (counted <= half).sum(axis=0)
         inside = (least < half) & (high < last)
         most = len(middle.ordered) - 1

@@ -35,7 +35,7 @@ class Arguments:
 
 
 def main(arguments: Arguments) -> None:
-    table = pairs.read(arguments.pairs)
+    table = pairs.read(arguments.pairs, without=pairs.PARTS_OF_TEXTS)
     openings = table.set_index("row_id")["opening_prompt"]
     labeler, control = (taxonomy.read_of_pairs(path, table) for path in (arguments.taxonomy, arguments.control_taxonomy))
     coverage, control_coverage = (read_json(path) for path in (arguments.coverage, arguments.control_coverage))

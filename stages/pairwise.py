@@ -25,7 +25,7 @@ class Arguments:
 
 
 def main(arguments: Arguments) -> None:
-    table = pairs.read(arguments.pairs)
+    table = pairs.read(arguments.pairs, without=pairs.PARTS_OF_TEXTS)
     first, second = (scores.read(path, table)["agreement"].to_numpy() for path in (arguments.first_scores, arguments.second_scores))
     draw = ClusterBootstrap(table["opening_prompt"].to_numpy(), arguments.resamples, arguments.seed, arguments.level)
     figures = agreement.by_subset(table, lambda mask: agreement.pairwise(first[mask], second[mask], draw[mask]))

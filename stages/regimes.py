@@ -29,7 +29,7 @@ class Arguments:
 def main(arguments: Arguments) -> None:
     if (arguments.agreement_by_gamma or arguments.regimes_by_gamma) and not arguments.taxonomy:
         raise InputError("agreement-by-gamma, regimes-by-gamma: there is no gamma without labels; give --taxonomy too, or leave both out")
-    table = pairs.read(arguments.pairs)
+    table = pairs.read(arguments.pairs, without=pairs.PARTS_OF_TEXTS)
     control, aligned = (scores.read(path, table)["agreement"].to_numpy() for path in (arguments.control_scores, arguments.aligned_scores))
     draw = ClusterBootstrap(table["opening_prompt"].to_numpy(), arguments.resamples, arguments.seed, arguments.level)
     figures = agreement.by_subset(table, lambda mask: agreement.regimes(control[mask], aligned[mask], draw[mask]))

@@ -34,9 +34,9 @@ class Arguments:
 def main(arguments: Arguments) -> None:
     if arguments.most < 1:
         raise InputError(f"most is {arguments.most}; expected 1 or more pairs to read; leave --most-resistant out for none")
-    table = pairs.read(arguments.pairs)
+    table = pairs.read(arguments.pairs, without=[f"{side}_prompt" for side in pairs.PREFERENCES])
     rewards = scores.read(arguments.scores, table)
-    lengths = table[["chosen_response", "rejected_response"]].map(len).to_numpy()
+    lengths = np.stack([table[f"{side}_response"].str.len().to_numpy(dtype=int) for side in pairs.PREFERENCES], axis=1)
     draw = ClusterBootstrap(table["opening_prompt"].to_numpy(), arguments.resamples, arguments.seed, arguments.level)
 
     def resistance_by(groups: Dict[str, np.ndarray]) -> Dict[str, Any]:

@@ -34,7 +34,7 @@ class Arguments:
 
 
 def main(arguments: Arguments) -> None:
-    table = pairs.read(arguments.pairs)
+    table = pairs.read(arguments.pairs, without=pairs.PARTS_OF_TEXTS)
     control, aligned = (scores.read(path, table) for path in (arguments.control_scores, arguments.aligned_scores))
     before, after = (role[["chosen_score", "rejected_score"]].to_numpy(dtype=float) for role in (control, aligned))
     draw = ClusterBootstrap(table["opening_prompt"].to_numpy(), arguments.resamples, arguments.seed, arguments.level)
