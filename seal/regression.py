@@ -62,33 +62,38 @@ def determined(design: np.ndarray) -> np.ndarray:
 
 def _decomposed(design: np.ndarray) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
     """Singular value decomposition without what is 0 but for rounding: [n, rank], [rank], [rank, k]."""
-    halves = _orthogonal(design) if len(design) >= _TALL else None
-    if halves is None:
-        left, scales, right = np.linalg.svd(design, full_matrices=False)
-    else:
-        turned, scales, right = np.linalg.svd(halves[1])
-        left = halves[0] @ turned
+    left, scales, right = (_decomposed_by_products(design) if len(design) >= _TALL else None) or np.linalg.svd(design, full_matrices=False)
     kept = scales > scales.max(initial=0.0) * max(design.shape) * np.finfo(float).eps
     return left[:, kept], scales[kept], right[kept]
 
 
-def _orthogonal(design: np.ndarray) -> tuple[np.ndarray, np.ndarray] | None:
-    """Orthonormal columns, [n, k], and the matrix, [k, k], that makes the design of them; None where columns are near to collinear.
+def _decomposed_by_products(design: np.ndarray) -> tuple[np.ndarray, np.ndarray, np.ndarray] | None:
+    """Singular value decomposition of a long design of full rank; None where columns are near to collinear.
 
     Cholesky QR, twice (Yamamoto and others 2015, Roundoff error analysis of the CholeskyQR2 algorithm): as exact as Householder's where
-    the condition is well below 1e8, and products of matrices only, of which a long design takes far less time.
+    the condition is well below 1e8, and made of products of matrices, which take far less time.
     """
-    sizes = np.linalg.norm(design, axis=0)
+    once = _upper(design)
+    if once is None:
+        return None
+    columns = design @ np.linalg.inv(once)
+    twice = _upper(columns)
+    if twice is None:
+        return None
+    turned, scales, right = np.linalg.svd(twice @ once)
+    return columns @ (np.linalg.inv(twice) @ turned), scales, right
+
+
+def _upper(design: np.ndarray) -> np.ndarray | None:
+    """The triangle, [k, k], whose inverse makes the columns of a design orthonormal; None where they are near to collinear."""
+    products = design.T @ design
+    sizes = np.sqrt(np.diag(products))
     if not sizes.all():
         return None
-    columns, factor = design / sizes, np.diag(sizes)
-    for least in (_LEAST_EIGENVALUE, 0.5):
-        gram = columns.T @ columns
-        if np.linalg.eigvalsh(gram).min(initial=1.0) < least:
-            return None
-        upper = np.linalg.cholesky(gram).T
-        columns, factor = columns @ np.linalg.inv(upper), upper @ factor
-    return columns, factor
+    products = products / np.outer(sizes, sizes)
+    if np.linalg.eigvalsh(products).min(initial=1.0) < _LEAST_EIGENVALUE:
+        return None
+    return np.asarray(np.linalg.cholesky(products).T * sizes)
 
 
 def _determined(right: np.ndarray) -> np.ndarray:

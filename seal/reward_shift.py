@@ -319,9 +319,9 @@ def _rarely_others(columns: np.ndarray, codes: np.ndarray) -> np.ndarray:
     )
 
 
-def _mode(column: np.ndarray) -> float:
-    codes, found = pd.factorize(column, sort=True)
-    return float(found[np.bincount(codes).argmax()])
+def _mode(column: np.ndarray) -> int:
+    """Of numbers of `features.numbers`, which are -1, 0 and 1."""
+    return int(np.bincount(column.astype(int) + 1).argmax()) - 1
 
 
 def _coefficient(estimate: float, error: float, level: float, degrees: int) -> dict[str, Any]:

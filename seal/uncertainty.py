@@ -156,11 +156,15 @@ class ClusterBootstrap:
         [resamples, m]
         """
         weights = self._weights()
-        totals = np.zeros((by_cluster.shape[1], weights.shape[1]))
+        # Sums of whole numbers are exact in single precision below 2**24, and take half the time.
+        largest = np.abs(by_cluster).sum(axis=0).max(initial=0.0) * weights.max(initial=0)
+        kind = np.float32 if largest < 2**24 and (by_cluster == np.rint(by_cluster)).all() else np.float64
+        by_cluster = by_cluster.astype(kind)
+        totals = np.zeros((by_cluster.shape[1], weights.shape[1]), dtype=kind)
         for start in range(0, self.clusters, _CLUSTERS_AT_ONCE):
             some = slice(start, start + _CLUSTERS_AT_ONCE)
-            totals += by_cluster[some].T @ weights[self._places[some]].astype(float)
-        return totals.T
+            totals += by_cluster[some].T @ weights[self._places[some]].astype(kind)
+        return totals.T.astype(float)
 
     def _medians(self, middle: "_Middle", size: np.ndarray, least: np.ndarray) -> np.ndarray:
         """The median of each resample, [resamples]; NaN where it holds no observation.

@@ -85,7 +85,7 @@ def with_gold(path: str, labeler: pd.DataFrame, control: pd.DataFrame, openings:
             "gold": {"texts": 0, "reserved": 0},
             **dict.fromkeys(("labeler_gold", "labeler_gold_reserved", "control_gold"), nothing),
         }
-    reserved = openings.map(gold.reserved)
+    reserved = openings[openings.index.isin(labels["row_id"])].map(gold.reserved)
     known = labels.loc[labels["row_id"].isin(openings.index), "row_id"]
     by_labeler, by_control = (gold.join(labelled, labels, path) for labelled in (labeler, control))
     kept = by_labeler[0]["row_id"].map(reserved).to_numpy(dtype=bool)
