@@ -109,7 +109,7 @@ def report(
         Tables of the same columns, either or both of `trivial`, where `rewritten` is the original after a change that means nothing, and
         `second`, the same originals reworded anew.
     row_ids, draw
-        [pairs] of all pairs, those of the tables among them, and the bootstrap over their opening prompts.
+        [pairs] of the pairs that stand in any table, and the bootstrap over their opening prompts.
     min_similarity
         The figures under `similar` are those of pairs of which both texts are as similar to their originals as that.
     min_events

@@ -7,6 +7,7 @@ from command_line import flag
 from dataclasses import dataclass
 from typing import Any, Callable, Dict, Tuple
 
+import numpy as np
 import pandas as pd
 
 from seal import gold, label_agreement, labeler_preference, pairs, plot_tables, taxonomy
@@ -41,11 +42,11 @@ def main(arguments: Arguments) -> None:
     coverage, control_coverage = (read_json(path) for path in (arguments.coverage, arguments.control_coverage))
     check_counts(arguments.coverage, coverage, {"texts": 2 * len(table), "labelled": len(labeler)})
     check_counts(arguments.control_coverage, control_coverage, {"pairs_labelled": len(control) // 2})
-    draw = ClusterBootstrap(table["opening_prompt"].to_numpy(), arguments.resamples, arguments.seed, arguments.level)
-    places = pd.Index(table["row_id"])
 
     def draw_of(texts: pd.DataFrame) -> ClusterBootstrap:
-        return draw[places.get_indexer(pd.Index(texts["row_id"]))]
+        """Over their own opening prompts: how many texts have gold, or a second labeler, was decided, and is the same in each resample."""
+        prompts = np.asarray(texts["row_id"].map(openings), dtype=object)
+        return ClusterBootstrap(prompts, arguments.resamples, arguments.seed, arguments.level)
 
     figures = {
         "labeler": coverage,
@@ -59,7 +60,7 @@ def main(arguments: Arguments) -> None:
     if arguments.means:
         features = [feature for feature in plot_tables.MEANS if feature in labeler]
         labels = labeler_preference.by_pair(labeler, table["row_id"].to_numpy(), features, arguments.taxonomy)
-        write_csv(arguments.means, plot_tables.label_means(labels, draw))
+        write_csv(arguments.means, plot_tables.label_means(labels, draw_of(table)))
 
 
 def check_counts(path: str, coverage: Any, expected: Dict[str, int]) -> None:

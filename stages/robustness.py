@@ -7,6 +7,7 @@ from command_line import flag
 from dataclasses import dataclass
 from typing import Any, Dict, Optional
 
+import numpy as np
 import pandas as pd
 
 from seal import pairs, rewrites, robustness
@@ -55,8 +56,10 @@ def main(arguments: Arguments) -> None:
         "similarity": read_beside(arguments.similarity_check),
         "labels": read_beside(arguments.labels_coverage),
     }
-    draw = ClusterBootstrap(table["opening_prompt"].to_numpy(), arguments.resamples, arguments.seed, arguments.level)
-    report = robustness.report(rewritten, noise, table["row_id"].to_numpy(), draw, arguments.min_similarity)
+    # How many pairs are reworded was decided, and is the same in each resample.
+    reworded = table[table["row_id"].isin(np.concatenate([of["row_id"] for of in tables.values()]))]
+    draw = ClusterBootstrap(reworded["opening_prompt"].to_numpy(), arguments.resamples, arguments.seed, arguments.level)
+    report = robustness.report(rewritten, noise, reworded["row_id"].to_numpy(), draw, arguments.min_similarity)
     # As metrics, these tables are compared across commits and machines, whose last digits differ.
     write_csv(arguments.flips, report.flips.map(rounded))
     write_csv(arguments.robustness_scores, report.scores.map(rounded))
