@@ -54,7 +54,7 @@ class ClusterBootstrap:
     (Efron and Tibshirani 1993, chapters 8 and 13). The draw is made once, when first asked for, and serves all statistics of all groups.
 
     A group of observations is a view, `draw[members]`, whose statistics are domain estimates: its totals in each resample of all clusters,
-    divided by how many of its observations that resample holds, which varies (Saerndal, Swensson and Wretman 1992, Model Assisted Survey
+    divided by how many of its observations that resample holds, which varies (Särndal, Swensson and Wretman 1992, Model Assisted Survey
     Sampling, chapter 10). A resample that holds none leaves a mean or median of the group undefined. It is left out and counted.
 
     Parameters
