@@ -10,7 +10,8 @@ the published notebooks compute them, in a loop over the pairs of a `groupby`, b
 --at-once 2
     Runs so many stages side by side; the memory of all is then that of the so many that need most.
 --one-process
-    Runs all stages one after the other in one process instead, which starts Python and loads pandas once.
+    Runs all stages in one process instead, which starts Python, reads each table and draws the resamples once; with --at-once 2, two
+    at a time in forks of it.
 --quick
     4,000 pairs, to see whether it works.
 
@@ -19,21 +20,22 @@ test splits; opening prompts are shared as in the embedded sample, by 2.5 pairs 
 """
 
 import argparse
-import json
 import os
+import runpy
 import subprocess
 import sys
 import tempfile
 import time
 from collections.abc import Callable
 from concurrent.futures import ThreadPoolExecutor
+from functools import cache
 from pathlib import Path
-from typing import NamedTuple
+from typing import Any, NamedTuple
 
 import numpy as np
 import pandas as pd
 
-from seal import agreement, labeler_preference, pairs, scores, taxonomy
+from seal import agreement, labeler_preference, pairs, scores, taxonomy, uncertainty
 from seal.features import BOOLEANS, FEATURES, LISTS, SENTIMENT, values
 from seal.files import text_hash, write_csv, write_json
 
@@ -216,14 +218,77 @@ def run(arguments: list[str]) -> Cost:
     return Cost(time.perf_counter() - start, usage.ru_utime + usage.ru_stime, usage.ru_maxrss / 2**20)
 
 
-IN_ONE_PROCESS = """
-import json, runpy, sys, time
-sys.path.insert(0, "stages")
-for name, (stage, *flags) in json.loads(sys.argv[1]).items():
-    start = time.perf_counter()
-    sys.argv[1:] = flags
-    runpy.run_path(f"stages/{stage}", run_name="__main__")
-    print(f"{name:20}{time.perf_counter() - start:8.1f}", flush=True)
+def read_once() -> None:
+    """Let the stages of this process read each table once, and draw once: they ask for the same by the same functions.
+
+    What they would read again is kept by its path, and the draw by its size and seed.
+    """
+    pairs.read = by_first(pairs.read)
+    taxonomy.read_of_pairs = by_first(taxonomy.read_of_pairs)
+    scores.read = by_first(scores.read)
+    uncertainty._drawn = cache(uncertainty._drawn)
+
+
+def by_first(function: Callable[..., Any]) -> Callable[..., Any]:
+    """The function, called once for each first argument; further ones, which say what can be left out, or name the pairs, do not count."""
+    found: dict[str, Any] = {}
+
+    def kept(path: str, *others: Any, **more: Any) -> Any:
+        if path not in found:
+            found[path] = function(path, *others, **more)
+        return found[path]
+
+    return kept
+
+
+def run_stage(name: str, stage: str, flags: list[str]) -> None:
+    """Run a stage in this process, and print what it took."""
+    start, processor = time.perf_counter(), time.process_time()
+    sys.argv = [stage, *flags]
+    runpy.run_path(str(ROOT / "stages" / stage), run_name="__main__")
+    print(f"{name:20}{time.perf_counter() - start:8.1f}{time.process_time() - processor:8.1f}", flush=True)
+
+
+def run_in_one_process(folder: Path, at_once: int) -> None:
+    """Run all stages in this process; with more than one at once, in forks of it, which share what it has read and drawn."""
+    lines = command_lines(folder)
+    sys.path.insert(0, str(ROOT / "stages"))
+    read_once()
+    start, processor = time.perf_counter(), time.process_time()
+    table = pairs.read(str(folder / "pairs.parquet"), without=[f"{side}_prompt" for side in pairs.PREFERENCES])
+    for role in ("control", "aligned"):
+        scores.read(str(folder / f"{role}.csv"), table)
+    for labels in ("taxonomy.csv", "second.csv"):
+        taxonomy.read_of_pairs(str(folder / labels), table)
+    uncertainty.ClusterBootstrap(table["opening_prompt"].to_numpy(), 2000, 1, 0.95)._weights()
+    print(f"{'reading, drawing':20}{time.perf_counter() - start:8.1f}{time.process_time() - processor:8.1f}", flush=True)
+    waiting = list(lines.items())
+    running: set[int] = set()
+    while waiting or running:
+        if at_once == 1:
+            name, (stage, *flags) = waiting.pop(0)
+            run_stage(name, stage, flags)
+            continue
+        if waiting and len(running) < at_once:
+            name, (stage, *flags) = waiting.pop(0)
+            child = os.fork()
+            if not child:
+                run_stage(name, stage, flags)
+                os._exit(0)
+            running.add(child)
+            continue
+        child, status = os.wait()
+        running.remove(child)
+        if status:
+            raise SystemExit(f"{name} failed")
+
+
+ONE_PROCESS = """
+import sys
+from pathlib import Path
+sys.path[:0] = ["benchmarks", "stages"]
+import measures
+measures.run_in_one_process(Path(sys.argv[1]), int(sys.argv[2]))
 """
 
 
@@ -312,7 +377,7 @@ def main() -> None:
         print(f"{number} pairs, {(folder / 'taxonomy.csv').stat().st_size / 1e6:.0f} MB of labels and texts; {os.cpu_count()} cores")
         lines = command_lines(folder)
         if arguments.one_process:
-            cost = run(["-c", IN_ONE_PROCESS, json.dumps(lines)])
+            cost = run(["-c", ONE_PROCESS, str(folder), str(arguments.at_once)])
             print(f"{'all, in one process':20}{cost.seconds:8.1f}{cost.processor:8.1f}{cost.gigabytes:8.2f}")
         else:
             run_all(lines, arguments.at_once)

@@ -1,13 +1,12 @@
 """Agreement of rewards with the human choice, alignment resistance, alignment regimes. Pure functions of tables."""
 
 from collections.abc import Callable, Iterator, Mapping, Sequence
-from typing import Any, NamedTuple
+from typing import Any
 
 import numpy as np
 import pandas as pd
 
-from seal.errors import InputError
-from seal.uncertainty import ClusterBootstrap, Interval, exact_mcnemar, wilson
+from seal.uncertainty import ClusterBootstrap, Interval, Resampled, exact_mcnemar, wilson
 
 REGIMES = {
     "stayed_aligned": (True, True),
@@ -30,30 +29,6 @@ LENGTH_DIFFERENCES = {
 """Least and most characters that the chosen response of a group's pairs is longer than the rejected one."""
 
 
-class Bootstrap(NamedTuple):
-    """How intervals are made."""
-
-    resamples: int
-    seed: int
-    level: float
-    """Share of such intervals that hold the truth, for example 0.95."""
-
-
-def bootstrap(resamples: int, seed: int, level: float) -> Bootstrap:
-    """Check how intervals are to be made.
-
-    Raises
-    ------
-    InputError
-        If no interval could be made like that.
-    """
-    if resamples < 1 or seed < 0 or not 0 < level < 1:
-        raise InputError(
-            f"intervals: resamples {resamples}, seed {seed}, level {level}; expected 1 or more, 0 or more, a share between 0 and 1"
-        )
-    return Bootstrap(resamples, seed, level)
-
-
 def subsets(pairs: pd.DataFrame) -> Iterator[tuple[tuple[str, ...], np.ndarray]]:
     """The parts of a table that every figure is given for: names for the metrics file, and a mask of rows, [pairs]."""
     yield ("all",), np.ones(len(pairs), dtype=bool)
@@ -74,7 +49,7 @@ def by_subset(pairs: pd.DataFrame, measure: Callable[[np.ndarray], dict[str, Any
     return figures
 
 
-def resistance(scores: pd.DataFrame, lengths: np.ndarray, clusters: np.ndarray, bootstrap: Bootstrap) -> dict[str, Any]:
+def resistance(scores: pd.DataFrame, lengths: np.ndarray, draw: ClusterBootstrap) -> dict[str, Any]:
     """Agreement with the human choice and alignment resistance of one role.
 
     Parameters
@@ -83,10 +58,8 @@ def resistance(scores: pd.DataFrame, lengths: np.ndarray, clusters: np.ndarray, 
         A role's rewards, as `scores.read` gives them.
     lengths
         [pairs, 2] characters of the chosen and the rejected response, for the length baseline.
-    clusters
-        [pairs] opening prompt of each pair.
-    bootstrap
-        How intervals are made.
+    draw
+        Bootstrap over the opening prompts of these pairs.
 
     Returns
     -------
@@ -96,57 +69,59 @@ def resistance(scores: pd.DataFrame, lengths: np.ndarray, clusters: np.ndarray, 
     pairs = len(scores)
     if pairs == 0:
         return {"pairs": 0}
-    draw = ClusterBootstrap(clusters, bootstrap.resamples, bootstrap.seed)
     agrees = scores["agreement"].to_numpy(dtype=bool)
     margins = scores["chosen_score"].to_numpy(dtype=float) - scores["rejected_score"].to_numpy(dtype=float)
     longer = lengths[:, 0] > lengths[:, 1]
-    agreement, mean, length_agreement, median = draw.intervals(bootstrap.level, means=[agrees, margins, longer], medians=[margins])
+    agreement, mean, length_agreement, median = draw.intervals(means=[agrees, margins, longer], medians=[margins])
     return {
         "pairs": pairs,
         "opening_prompts": draw.clusters,
         **with_interval("agreement", agrees.mean(), agreement),
-        **with_interval("resistance", 1 - agrees.mean(), agreement and Interval(1 - agreement.high, 1 - agreement.low)),
+        **with_interval("resistance", 1 - agrees.mean(), _complement(agreement)),
         "ties": int((margins == 0).sum()),
         **with_interval("margin_mean", margins.mean(), mean),
         **with_interval("margin_median", float(np.median(margins)), median),
         **with_interval("length_agreement", longer.mean(), length_agreement),
         "length_ties": int((lengths[:, 0] == lengths[:, 1]).sum()),
-        "independent_pairs": with_interval("agreement", None, wilson(int(agrees.sum()), pairs, bootstrap.level)),
+        "independent_pairs": with_interval("agreement", None, wilson(int(agrees.sum()), pairs, draw.level)),
     }
 
 
-def resistance_by(
-    groups: Mapping[str, np.ndarray], scores: pd.DataFrame, clusters: np.ndarray, bootstrap: Bootstrap
-) -> dict[str, dict[str, Any]]:
+def _complement(share: Resampled) -> Resampled:
+    """Of 1 less a share."""
+    return share._replace(interval=share.interval and Interval(1 - share.interval.high, 1 - share.interval.low))
+
+
+def resistance_by(groups: Mapping[str, np.ndarray], scores: pd.DataFrame, draw: ClusterBootstrap) -> dict[str, dict[str, Any]]:
     """Alignment resistance of one role in each group of pairs.
 
     Parameters
     ----------
     groups
         Name and mask, [pairs], of each group; they may overlap.
-    scores, clusters, bootstrap
+    scores, draw
         As in `resistance`.
 
     Returns
     -------
-    By group: pairs, opening prompts, ties and the share, with its interval by bootstrap over the opening prompts of the group; under
-    `independent_pairs` the one that takes every pair for independent.
+    By group: pairs, opening prompts, ties and the share, with its interval by bootstrap over opening prompts; under `independent_pairs` the
+    one that takes every pair for independent.
     """
     margins = scores["chosen_score"].to_numpy(dtype=float) - scores["rejected_score"].to_numpy(dtype=float)
+    resists = margins <= 0
     figures: dict[str, dict[str, Any]] = {}
-    for name, members in groups.items():
-        if not members.any():
+    for (name, members), interval in zip(groups.items(), draw.mean_intervals_of_groups(resists, list(groups.values())), strict=True):
+        pairs = int(members.sum())
+        if pairs == 0:
             figures[name] = {"pairs": 0}
             continue
-        draw = ClusterBootstrap(clusters[members], bootstrap.resamples, bootstrap.seed)
-        resists = margins[members] <= 0
         figures[name] = {
-            "pairs": len(resists),
-            "opening_prompts": draw.clusters,
+            "pairs": pairs,
+            "opening_prompts": draw[members].clusters,
             "ties": int((margins[members] == 0).sum()),
-            **with_interval("resistance", resists.mean(), draw.mean_interval(resists, bootstrap.level)),
+            **with_interval("resistance", resists[members].mean(), interval),
             # Of a small group in which no pair resists, or every one, all resamples are alike; this interval still has a width.
-            "independent_pairs": with_interval("resistance", None, wilson(int(resists.sum()), len(resists), bootstrap.level)),
+            "independent_pairs": with_interval("resistance", None, wilson(int(resists[members].sum()), pairs, draw.level)),
         }
     return figures
 
@@ -188,25 +163,22 @@ def most_resistant(pairs: pd.DataFrame, scores: pd.DataFrame, gammas: np.ndarray
     return table[table["margin"] < 0].sort_values(["margin", "row_id"], ignore_index=True).head(most)
 
 
-def regimes(control: np.ndarray, aligned: np.ndarray, clusters: np.ndarray, bootstrap: Bootstrap) -> dict[str, Any]:
+def regimes(control: np.ndarray, aligned: np.ndarray, draw: ClusterBootstrap) -> dict[str, Any]:
     """Counts and shares of the four alignment regimes, and the agreement gained from control to aligned.
 
     Parameters
     ----------
     control, aligned
         [pairs] whether each role agrees with the human.
-    clusters
-        [pairs] opening prompt of each pair.
-    bootstrap
-        How intervals are made.
+    draw
+        Bootstrap over the opening prompts of these pairs.
     """
     pairs = len(control)
     if pairs == 0:
         return {"pairs": 0}
-    draw = ClusterBootstrap(clusters, bootstrap.resamples, bootstrap.seed)
     difference = aligned.astype(float) - control.astype(float)
     members = {name: (control == before) & (aligned == after) for name, (before, after) in REGIMES.items()}
-    gained, *shares = draw.intervals(bootstrap.level, means=[difference, *members.values()])
+    gained, *shares = draw.intervals(means=[difference, *members.values()])
     figures: dict[str, Any] = {
         "pairs": pairs,
         "opening_prompts": draw.clusters,
@@ -217,7 +189,7 @@ def regimes(control: np.ndarray, aligned: np.ndarray, clusters: np.ndarray, boot
         figures[name] = {
             "pairs": count,
             **with_interval("share", of_regime.mean(), share),
-            "independent_pairs": with_interval("share", None, wilson(count, pairs, bootstrap.level)),
+            "independent_pairs": with_interval("share", None, wilson(count, pairs, draw.level)),
         }
     return figures
 
@@ -230,35 +202,32 @@ def regime_names(control: np.ndarray, aligned: np.ndarray) -> np.ndarray:
     return names
 
 
-def pairwise(first: np.ndarray, second: np.ndarray, clusters: np.ndarray, bootstrap: Bootstrap) -> dict[str, Any]:
+def pairwise(first: np.ndarray, second: np.ndarray, draw: ClusterBootstrap) -> dict[str, Any]:
     """How two roles' agreement with the human compares, on the same pairs.
 
     Parameters
     ----------
     first, second
         [pairs] whether each role agrees with the human.
-    clusters
-        [pairs] opening prompt of each pair.
-    bootstrap
-        How intervals are made.
+    draw
+        Bootstrap over the opening prompts of these pairs.
 
     Returns
     -------
     Both shares, their paired difference with its interval by bootstrap over opening prompts, the discordant pairs, and under
     `independent_pairs` the exact McNemar test.
     """
-    return compared([(first, second)], clusters, bootstrap)[0]
+    return compared([(first, second)], draw)[0]
 
 
-def compared(contests: Sequence[tuple[np.ndarray, np.ndarray]], clusters: np.ndarray, bootstrap: Bootstrap) -> list[dict[str, Any]]:
+def compared(contests: Sequence[tuple[np.ndarray, np.ndarray]], draw: ClusterBootstrap) -> list[dict[str, Any]]:
     """What `pairwise` gives for each two of several that are set against each other on the same pairs."""
-    pairs = len(clusters)
+    pairs = len(draw)
     if pairs == 0:
         return [{"pairs": 0} for _ in contests]
-    draw = ClusterBootstrap(clusters, bootstrap.resamples, bootstrap.seed)
     differences = [first.astype(float) - second.astype(float) for first, second in contests]
     figures: list[dict[str, Any]] = []
-    for (first, second), difference, interval in zip(contests, differences, draw.intervals(bootstrap.level, differences), strict=True):
+    for (first, second), difference, interval in zip(contests, differences, draw.intervals(differences), strict=True):
         only_first, only_second = int((first & ~second).sum()), int((~first & second).sum())
         test = exact_mcnemar(only_first, only_second)
         figures.append(
@@ -276,10 +245,15 @@ def compared(contests: Sequence[tuple[np.ndarray, np.ndarray]], clusters: np.nda
     return figures
 
 
-def with_interval(name: str, value: float | None, interval: Interval | None) -> dict[str, float | None]:
-    """A figure and the ends of its interval under names of one pattern; without the figure where it is None."""
+def with_interval(name: str, value: float | None, found: Resampled | Interval | None) -> dict[str, float | None]:
+    """A figure and the ends of its interval under names of one pattern; without the figure where it is None.
+
+    Where resamples leave the figure undefined, `_undefined_resamples` counts them.
+    """
+    interval, undefined = found if isinstance(found, Resampled) else (found, 0)
+    figures = {} if value is None else {name: value}
     ends = {f"{name}_low": interval and interval.low, f"{name}_high": interval and interval.high}
-    return ends if value is None else {name: value, **ends}
+    return {**figures, **ends, **({f"{name}_undefined_resamples": undefined} if undefined else {})}
 
 
 def margin_histogram(scores: pd.DataFrame, bins: int = 40) -> pd.DataFrame:

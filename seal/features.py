@@ -9,6 +9,8 @@ from collections.abc import Sequence
 from functools import lru_cache
 from typing import Any, Literal, get_args, get_origin
 
+import numpy as np
+import pandas as pd
 from pydantic import BaseModel, ConfigDict, Field, ValidationError, create_model
 
 Sentiment = Literal["negative", "neutral", "positive"]
@@ -101,6 +103,13 @@ def values(feature: str) -> tuple[str, ...]:
     """The allowed values of a feature that is a sentiment or a list; none for a boolean."""
     annotation = Labels.model_fields[feature].annotation
     return get_args(get_args(annotation)[0]) if feature in LISTS else get_args(annotation)
+
+
+def numbers(labels: pd.Series) -> np.ndarray:
+    """Labels of a feature as numbers, [n]: True is 1 and False 0; sentiment is -1, 0 or 1."""
+    if labels.dtype == bool:
+        return labels.to_numpy(dtype=float)
+    return labels.map({True: 1.0, False: 0.0, "negative": -1.0, "neutral": 0.0, "positive": 1.0}).to_numpy(dtype=float)
 
 
 def json_schema(features: Sequence[str] = FEATURES) -> dict[str, Any]:

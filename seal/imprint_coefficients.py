@@ -153,7 +153,7 @@ def clusters_moved(differs: np.ndarray, clusters: np.ndarray) -> np.ndarray:
 def usual_values(design: np.ndarray) -> np.ndarray:
     """The value in the middle of each column, [k], which is one that occurs."""
     middle = len(design) // 2
-    return np.asarray(np.partition(design, middle, axis=0)[middle])
+    return np.partition(np.ascontiguousarray(design.T), middle, axis=1)[:, middle]
 
 
 def number_of(clusters: np.ndarray) -> int:

@@ -12,13 +12,9 @@ from typing import Any, NamedTuple
 import numpy as np
 import pandas as pd
 
-from seal.agreement import Bootstrap
 from seal.features import BOOLEANS, FEATURES, LISTS, SENTIMENT, SHOWN_BY_WORDS, values
 from seal.taxonomy import KEYS
-from seal.uncertainty import ClusterBootstrap, percentile_interval
-
-LEAST_DEFINED = 0.9
-"""An interval is that of the resamples in which the statistic is defined, and there is none where fewer than this share are."""
+from seal.uncertainty import ClusterBootstrap, percentiles
 
 NO_TEXT = "no text is labelled by both"
 ONE_CLASS = "both give one and the same class to every text"
@@ -218,9 +214,7 @@ def aligned(first: pd.DataFrame, second: pd.DataFrame) -> tuple[pd.DataFrame, pd
     return first[places >= 0].reset_index(drop=True), second.iloc[places[places >= 0]].reset_index(drop=True)
 
 
-def compare(
-    first: pd.DataFrame, second: pd.DataFrame, names: tuple[str, str], clusters: np.ndarray, bootstrap: Bootstrap, gold: bool
-) -> dict[str, Any]:
+def compare(first: pd.DataFrame, second: pd.DataFrame, names: tuple[str, str], draw: ClusterBootstrap, gold: bool) -> dict[str, Any]:
     """Agreement of two tables of labels, with intervals by bootstrap over opening prompts.
 
     Parameters
@@ -229,10 +223,8 @@ def compare(
         Tables of labels, as `taxonomy.read` gives them, of the same texts in the same order. Features that only one has are left out.
     names
         What to call the first and the second.
-    clusters
-        [texts] opening prompt of each text.
-    bootstrap
-        How intervals are made.
+    draw
+        Bootstrap over the opening prompts of these texts.
     gold
         Whether the second is gold: then there are sensitivity, specificity and balanced accuracy too, and a feature that has one value in
         gold has no figures, since whoever says the same always would look perfect.
@@ -242,11 +234,10 @@ def compare(
     Numbers of texts and opening prompts, for gold the mean balanced accuracy over `SHOWN_BY_WORDS`, and under `features` the figures of
     each feature. A figure is its `value` and the `low` and `high` end of its interval, null with a `reason` where undefined. A resample
     can lack a class that a statistic needs: the interval is that of the other resamples and `undefined_resamples` says how many were
-    left out; it is null where they are more than 1 - `LEAST_DEFINED`. No resample disagrees where no text does, so an interval without
+    left out; it is null where they are more than a tenth. No resample disagrees where no text does, so an interval without
     width says that none was seen, not that there is none. Two empty lists count as a Jaccard index of 1, and
     `both_empty_counted_as_1` tells of how many texts that is so.
     """
-    draw = ClusterBootstrap(clusters, bootstrap.resamples, bootstrap.seed)
     shared = [feature for feature in FEATURES if feature in first and feature in second]
     by_cluster = {feature: _by_cluster(feature, first[feature], second[feature], draw) for feature in shared}
     resampled = _resampled(by_cluster, draw)
@@ -260,14 +251,14 @@ def compare(
         features[feature] = {
             "n": len(first),
             **_counts(feature, first[feature], second[feature], names),
-            **{name: _figure(estimate, bootstrap.level) for name, estimate in estimates.items()},
+            **{name: _figure(estimate, draw.level) for name, estimate in estimates.items()},
         }
         if feature in SHOWN_BY_WORDS and gold:
             accuracies[feature] = estimates["balanced_accuracy"]
     return {
         "texts": len(first),
         "opening_prompts": draw.clusters,
-        **({"balanced_accuracy_shown_by_words": _figure(_mean(accuracies), bootstrap.level)} if gold else {}),
+        **({"balanced_accuracy_shown_by_words": _figure(_mean(accuracies), draw.level)} if gold else {}),
         "features": features,
     }
 
@@ -358,9 +349,8 @@ def _figure(estimate: _Estimate, level: float) -> dict[str, Any]:
         return {**nothing, "reason": estimate.undefined}
     if len(estimate.resampled) == 0:
         return {**nothing, "reason": "no interval: all texts share one opening prompt"}
-    defined = estimate.resampled[np.isfinite(estimate.resampled)]
-    undefined = len(estimate.resampled) - len(defined)
-    if len(defined) < LEAST_DEFINED * len(estimate.resampled):
+    interval, undefined = percentiles(estimate.resampled, level)
+    if interval is None:
         return {**nothing, "reason": f"no interval: undefined in {undefined} of {len(estimate.resampled)} resamples"}
-    low, high = percentile_interval(defined, level)
-    return {"value": value, "low": low, "high": high, **({"undefined_resamples": undefined} if undefined else {})}
+    ends = {"low": interval.low, "high": interval.high}
+    return {"value": value, **ends, **({"undefined_resamples": undefined} if undefined else {})}

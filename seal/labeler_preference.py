@@ -12,7 +12,7 @@ import numpy as np
 import pandas as pd
 
 from seal import agreement, regression
-from seal.agreement import Bootstrap, with_interval
+from seal.agreement import with_interval
 from seal.errors import InputError
 from seal.features import values
 from seal.pairs import PREFERENCES
@@ -105,8 +105,11 @@ def topic_groups(labels: PairLabels) -> dict[str, np.ndarray]:
     topics = values(TOPICS)
     found = np.zeros((len(labels.chosen), len(topics)), dtype=bool)
     for side in (labels.chosen[TOPICS], labels.rejected[TOPICS]):
-        pairs = np.repeat(np.arange(len(side)), side.map(len).to_numpy(dtype=int))
-        found[pairs, [topics.index(topic) for given in side for topic in given]] = True
+        # Texts with the same topics usually share one list, which is looked at once.
+        lists = {id(given): given for given in side}
+        codes, ids = pd.factorize(np.fromiter(map(id, side), dtype=np.int64, count=len(side)))
+        has = np.array([[topic in lists[each] for topic in topics] for each in ids.tolist()], dtype=bool).reshape(-1, len(topics))
+        found |= has[codes]
     members = {**dict(zip(topics, found.T, strict=True)), "no topic": ~found.any(axis=1)}
     groups = {}
     for topic, of_labelled in members.items():
@@ -115,43 +118,33 @@ def topic_groups(labels: PairLabels) -> dict[str, np.ndarray]:
     return {**groups, UNLABELLED: ~labels.labelled}
 
 
-def gamma_shares(gammas: np.ndarray, clusters: np.ndarray, bootstrap: Bootstrap) -> dict[str, dict[str, Any]]:
+def gamma_shares(gammas: np.ndarray, draw: ClusterBootstrap) -> dict[str, dict[str, Any]]:
     """Pairs of each gamma, and their share of the labelled pairs; null where no pair is labelled.
 
     Parameters
     ----------
     gammas
         [pairs] as `gamma` gives them.
-    clusters
-        [pairs] opening prompt of each pair.
-    bootstrap
-        How intervals are made.
+    draw
+        Bootstrap over the opening prompts of these pairs.
     """
     labelled = gammas != UNLABELLED
     if not labelled.any():
         return {name: {"pairs": 0, "share": None, **with_interval("share", None, None)} for name in GAMMAS}
-    draw = ClusterBootstrap(clusters[labelled], bootstrap.resamples, bootstrap.seed)
     members = {name: gammas[labelled] == name for name in GAMMAS}
-    intervals = draw.intervals(bootstrap.level, means=list(members.values()))
+    intervals = draw[labelled].intervals(means=list(members.values()))
     return {
         name: {"pairs": int(of_gamma.sum()), **with_interval("share", of_gamma.mean(), interval)}
         for (name, of_gamma), interval in zip(members.items(), intervals, strict=True)
     }
 
 
-def regimes_by_gamma(
-    control: np.ndarray, aligned: np.ndarray, gammas: np.ndarray, clusters: np.ndarray, bootstrap: Bootstrap
-) -> dict[str, dict[str, Any]]:
+def regimes_by_gamma(control: np.ndarray, aligned: np.ndarray, gammas: np.ndarray, draw: ClusterBootstrap) -> dict[str, dict[str, Any]]:
     """The table of regime by gamma: for each gamma what `agreement.regimes` gives over its pairs, and for unlabelled ones."""
-    return {
-        name: agreement.regimes(control[members], aligned[members], clusters[members], bootstrap)
-        for name, members in gamma_groups(gammas).items()
-    }
+    return {name: agreement.regimes(control[members], aligned[members], draw[members]) for name, members in gamma_groups(gammas).items()}
 
 
-def agreement_with_human(
-    control: np.ndarray, aligned: np.ndarray, gammas: np.ndarray, clusters: np.ndarray, bootstrap: Bootstrap
-) -> dict[str, Any]:
+def agreement_with_human(control: np.ndarray, aligned: np.ndarray, gammas: np.ndarray, draw: ClusterBootstrap) -> dict[str, Any]:
     """How often control, aligned and the labeler agree with the human, each against each, on the pairs that the labeler decides.
 
     The labeler agrees where gamma is c, and does not where it is r; indifferent and unlabelled pairs are left out.
@@ -162,10 +155,8 @@ def agreement_with_human(
         [pairs] whether each role agrees with the human.
     gammas
         [pairs] as `gamma` gives them.
-    clusters
-        [pairs] opening prompt of each pair.
-    bootstrap
-        How intervals are made.
+    draw
+        Bootstrap over the opening prompts of these pairs.
 
     Returns
     -------
@@ -178,7 +169,7 @@ def agreement_with_human(
         return figures
     agrees = {"control": control[decided], "aligned": aligned[decided], "labeler": gammas[decided] == "c"}
     contests = [("aligned", "control"), ("aligned", "labeler"), ("control", "labeler")]
-    compared = agreement.compared([(agrees[first], agrees[second]) for first, second in contests], clusters[decided], bootstrap)
+    compared = agreement.compared([(agrees[first], agrees[second]) for first, second in contests], draw[decided])
     adjusted = regression.holm(np.array([found["independent_pairs"]["mcnemar_p"] for found in compared]))
     for (first, second), found, p_holm in zip(contests, compared, adjusted, strict=True):
         found["independent_pairs"]["mcnemar_p_holm"] = p_holm
@@ -186,9 +177,7 @@ def agreement_with_human(
     return figures
 
 
-def regimes_report(
-    control: np.ndarray, aligned: np.ndarray, labels: PairLabels, clusters: np.ndarray, bootstrap: Bootstrap
-) -> dict[str, Any]:
+def regimes_report(control: np.ndarray, aligned: np.ndarray, labels: PairLabels, draw: ClusterBootstrap) -> dict[str, Any]:
     """Counts of the labels that make gamma, gamma, the table of regime by gamma, and the comparison with the labeler.
 
     Where no pair has labels on both texts there are counts of 0 and nulls, with the `reason`.
@@ -199,9 +188,9 @@ def regimes_report(
         "unlabelled_pairs": int((~labels.labelled).sum()),
         **({} if labels.labelled.any() else {"reason": "no pair has labels on both texts"}),
         "label_combinations": label_combinations(labels),
-        "gamma": gamma_shares(gammas, clusters, bootstrap),
-        "regimes": regimes_by_gamma(control, aligned, gammas, clusters, bootstrap),
-        "agreement_with_human": agreement_with_human(control, aligned, gammas, clusters, bootstrap),
+        "gamma": gamma_shares(gammas, draw),
+        "regimes": regimes_by_gamma(control, aligned, gammas, draw),
+        "agreement_with_human": agreement_with_human(control, aligned, gammas, draw),
     }
 
 

@@ -6,11 +6,11 @@ from typing import Any
 import numpy as np
 import pandas as pd
 
-from seal.agreement import REGIMES, Bootstrap
-from seal.features import BOOLEANS, SENTIMENT
+from seal.agreement import REGIMES
+from seal.features import BOOLEANS, SENTIMENT, numbers
 from seal.files import rounded
 from seal.labeler_preference import UNLABELLED, PairLabels
-from seal.uncertainty import ClusterBootstrap, Interval
+from seal.uncertainty import ClusterBootstrap, Resampled
 
 COEFFICIENTS = ("balanced_accuracy", "cohen_kappa", "linear_kappa", "gwet_ac1", "mean_jaccard")
 """Of two labelers: the first needs gold, the third is kappa of sentiment, the last is of lists."""
@@ -23,10 +23,8 @@ MEANS = (*BOOLEANS, SENTIMENT)
 _IN_ORDER = ("c", "i", "r", UNLABELLED)
 """Gamma from the human's side to the other, then the pairs without one."""
 
-_NUMBERS = {True: 1.0, False: 0.0, "negative": -1.0, "neutral": 0.0, "positive": 1.0}
 
-
-def agreement_by_gamma(agrees: Mapping[str, np.ndarray], gammas: np.ndarray, clusters: np.ndarray, bootstrap: Bootstrap) -> pd.DataFrame:
+def agreement_by_gamma(agrees: Mapping[str, np.ndarray], gammas: np.ndarray, draw: ClusterBootstrap) -> pd.DataFrame:
     """The mosaic of agreement with the human by gamma: rectangles as wide as gamma is frequent, and as high as a role agrees.
 
     Parameters
@@ -35,16 +33,15 @@ def agreement_by_gamma(agrees: Mapping[str, np.ndarray], gammas: np.ndarray, clu
         By role, [pairs] whether it agrees with the human.
     gammas
         [pairs] as `labeler_preference.gamma` gives them.
-    clusters
-        [pairs] opening prompt of each pair.
-    bootstrap
-        How intervals are made.
+    draw
+        Bootstrap over the opening prompts of these pairs.
 
     Returns
     -------
-    role, gamma, n (pairs of this gamma), agrees (how many of these), share with its interval low to high by bootstrap over the opening
-    prompts of these pairs (empty where there is one prompt or no pair), and the corners x0, x1 (of all pairs, 0 to 1), y0, y1 (0 to the
-    share). Without a pair gamma has a row of no width; unlabelled pairs have rows only where there are any.
+    role, gamma, n (pairs of this gamma), agrees (how many of these), share with its interval low to high by bootstrap over opening
+    prompts (empty where these pairs have one prompt or none, or where more than a tenth of the resamples hold none of them), and the
+    corners x0, x1 (of all pairs, 0 to 1), y0, y1 (0 to the share). Without a pair gamma has a row of no width; unlabelled pairs have rows
+    only where there are any.
     """
     rows = []
     left = 0
@@ -53,8 +50,7 @@ def agreement_by_gamma(agrees: Mapping[str, np.ndarray], gammas: np.ndarray, clu
         n = int(members.sum())
         if n == 0 and gamma == UNLABELLED:
             continue
-        draw = ClusterBootstrap(clusters[members], bootstrap.resamples, bootstrap.seed)
-        intervals = draw.intervals(bootstrap.level, means=[agreed[members] for agreed in agrees.values()])
+        intervals = draw[members].intervals(means=[agreed[members] for agreed in agrees.values()])
         for (role, agreed), interval in zip(agrees.items(), intervals, strict=True):
             share = float(agreed[members].mean()) if n else None
             counts = {"role": role, "gamma": gamma, "n": n, "agrees": int(agreed[members].sum())}
@@ -163,31 +159,28 @@ def labeler_agreement(figures: Mapping[str, Any]) -> pd.DataFrame:
     return _table(rows, ("comparison", "feature", "coefficient", "value", "low", "high", "n", "reason"))
 
 
-def label_means(labels: PairLabels, clusters: np.ndarray, bootstrap: Bootstrap) -> pd.DataFrame:
+def label_means(labels: PairLabels, draw: ClusterBootstrap) -> pd.DataFrame:
     """The mean label of chosen and of rejected texts, and how much they differ within pairs.
 
     Parameters
     ----------
     labels
         Of the pairs, with some of `MEANS`; pairs of which a text has no labels are left out and counted.
-    clusters
-        [pairs] opening prompt of each pair.
-    bootstrap
-        How intervals are made.
+    draw
+        Bootstrap over the opening prompts of these pairs.
 
     Returns
     -------
     feature, side (chosen, rejected, or difference: chosen less rejected of the same pair), mean (a share; of sentiment the mean of -1, 0
     and 1) with its interval low to high by bootstrap over opening prompts, n (labelled pairs), left_out (pairs).
     """
-    draw = ClusterBootstrap(clusters[labels.labelled], bootstrap.resamples, bootstrap.seed)
     columns = {}
     for feature in (feature for feature in MEANS if feature in labels.chosen):
-        chosen, rejected = (side[feature].map(_NUMBERS).to_numpy(dtype=float) for side in (labels.chosen, labels.rejected))
+        chosen, rejected = (numbers(side[feature]) for side in (labels.chosen, labels.rejected))
         for side, values in {"chosen": chosen, "rejected": rejected, "difference": chosen - rejected}.items():
             columns[feature, side] = values
     n = int(labels.labelled.sum())
-    intervals = draw.intervals(bootstrap.level, means=list(columns.values()))
+    intervals = draw[labels.labelled].intervals(means=list(columns.values()))
     rows = [
         {
             "feature": feature,
@@ -202,8 +195,8 @@ def label_means(labels: PairLabels, clusters: np.ndarray, bootstrap: Bootstrap) 
     return _table(rows, ("feature", "side", "mean", "low", "high", "n", "left_out"))
 
 
-def _ends(interval: Interval | None) -> dict[str, float | None]:
-    return {"low": interval and interval.low, "high": interval and interval.high}
+def _ends(found: Resampled) -> dict[str, float | None]:
+    return {"low": found.interval and found.interval.low, "high": found.interval and found.interval.high}
 
 
 def _table(rows: list[dict[str, Any]], columns: tuple[str, ...] | None = None) -> pd.DataFrame:

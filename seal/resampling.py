@@ -6,8 +6,7 @@ from typing import Any, NamedTuple
 import numpy as np
 
 from seal.agreement import with_interval
-from seal.label_agreement import LEAST_DEFINED
-from seal.uncertainty import ClusterBootstrap, percentile_interval
+from seal.uncertainty import ClusterBootstrap, percentiles
 
 
 class Statistic(NamedTuple):
@@ -38,6 +37,7 @@ def correlation(first: np.ndarray, second: np.ndarray, missing: str) -> Statisti
 
     def of(totals: np.ndarray) -> np.ndarray:
         n, x, y, xx, yy, xy = (totals[..., place] for place in range(6))
+        n = np.where(n > 0, n, np.nan)
         x_variance, y_variance = xx / n - (x / n) ** 2, yy / n - (y / n) ** 2
         varies = (x_variance > least[0]) & (y_variance > least[1])
         spreads = np.sqrt(np.where(varies, x_variance * y_variance, 0.0))
@@ -56,11 +56,11 @@ def pearson(first: np.ndarray, second: np.ndarray, first_name: str, second_name:
     return {name: correlation(first, second, "")}
 
 
-def resolved(figures: Mapping[str, Any], draw: ClusterBootstrap, level: float) -> dict[str, Any]:
+def resolved(figures: Mapping[str, Any], draw: ClusterBootstrap) -> dict[str, Any]:
     """Replace every statistic in nested figures by its value and the ends of its interval, `_low` and `_high`.
 
     A value that is undefined is null with its `_reason`. A resample can leave a statistic undefined: the interval is that of the others,
-    `_undefined_resamples` says how many were left out, and it is null where they are more than 1 - `LEAST_DEFINED`. The ends are null
+    `_undefined_resamples` says how many were left out, and it is null where they are more than a tenth. The ends are null
     also where all pairs share one opening prompt.
     """
     statistics = list(_statistics(figures))
@@ -74,7 +74,7 @@ def resolved(figures: Mapping[str, Any], draw: ClusterBootstrap, level: float) -
             statistics, np.split(by_cluster.sum(axis=0), ends), np.split(resampled, ends, axis=1), strict=True
         )
     )
-    return _filled(figures, estimates, level)
+    return _filled(figures, estimates, draw.level)
 
 
 def undefined(name: str, reason: str) -> dict[str, Any]:
@@ -106,11 +106,7 @@ def _filled(figures: Mapping[str, Any], estimates: Iterator[tuple[float, np.ndar
 def _figure(name: str, missing: str, value: float, resampled: np.ndarray, level: float) -> dict[str, Any]:
     if np.isnan(value):
         return undefined(name, missing)
-    defined = resampled[~np.isnan(resampled)]
-    lacking = len(resampled) - len(defined)
-    enough = len(defined) > 0 and len(defined) >= LEAST_DEFINED * len(resampled)
-    interval = percentile_interval(defined, level) if enough else None
-    return {**with_interval(name, value, interval), **({f"{name}_undefined_resamples": lacking} if lacking else {})}
+    return with_interval(name, value, percentiles(resampled, level))
 
 
 def _by_pair(values: np.ndarray) -> np.ndarray:

@@ -15,8 +15,8 @@ import pandas as pd
 from scipy import special  # scipy.stats would take a second to load in every stage
 
 from seal import regression
-from seal.agreement import REGIMES, Bootstrap
-from seal.features import BOOLEANS, SENTIMENT
+from seal.agreement import REGIMES
+from seal.features import BOOLEANS, SENTIMENT, numbers
 from seal.labeler_preference import PairLabels
 from seal.regression import Effect
 from seal.resampling import Statistic, mean, resolved
@@ -44,7 +44,6 @@ _ROUNDING = 4 * np.finfo(float).eps
 _NO_ANGLE = "no pair has an angle: a role's rewards of both texts are 0"
 _NO_DIRECTION = "the angles cancel out, or there are none"
 _NO_CHANGE = "the margins do not vary, so they have no unit"
-_NUMBERS = {True: 1.0, False: 0.0, "negative": -1.0, "neutral": 0.0, "positive": 1.0}
 
 
 class Shift(NamedTuple):
@@ -117,17 +116,15 @@ def _varies(values: np.ndarray) -> bool:
     return len(values) > 1 and float(np.ptp(values)) > 1e-12 * float(np.abs(values).max())
 
 
-def figures(shift: Shift, clusters: np.ndarray, bootstrap: Bootstrap) -> dict[str, Any]:
+def figures(shift: Shift, draw: ClusterBootstrap) -> dict[str, Any]:
     """Where the shifts of some pairs lie, and whether they are off zero.
 
     Parameters
     ----------
     shift
         Of these pairs.
-    clusters
-        [pairs] opening prompt of each pair.
-    bootstrap
-        How intervals are made.
+    draw
+        Bootstrap over the opening prompts of these pairs.
 
     Returns
     -------
@@ -140,14 +137,13 @@ def figures(shift: Shift, clusters: np.ndarray, bootstrap: Bootstrap) -> dict[st
     pairs = len(shift.theta)
     if pairs == 0:
         return {"pairs": 0}
-    draw = ClusterBootstrap(clusters, bootstrap.resamples, bootstrap.seed)
     statistics = {
         "theta": {**_angular(shift.theta), **_linear(shift.theta, _NO_ANGLE)},
         "theta_centred": {**_angular(shift.theta_centred), **_linear(shift.theta_centred, _NO_ANGLE)},
         "change_of_margin": _linear(shift.change_of_margin, _NO_CHANGE),
         "change_of_scaled_margin": _linear(shift.change_of_scaled_margin, _NO_CHANGE),
     }
-    return {"pairs": pairs, "opening_prompts": draw.clusters, **resolved(statistics, draw, bootstrap.level)}
+    return {"pairs": pairs, "opening_prompts": draw.clusters, **resolved(statistics, draw)}
 
 
 def _linear(values: np.ndarray, missing: str) -> dict[str, Any]:
@@ -211,9 +207,9 @@ def _t_test(values: np.ndarray) -> dict[str, Any]:
     return {"t": t, "t_test_p": float(2 * special.stdtr(len(values) - 1, -abs(t)))}
 
 
-def by_group(shift: Shift, groups: Mapping[str, np.ndarray], clusters: np.ndarray, bootstrap: Bootstrap) -> dict[str, Any]:
+def by_group(shift: Shift, groups: Mapping[str, np.ndarray], draw: ClusterBootstrap) -> dict[str, Any]:
     """The figures of each group of pairs, given by name and mask, [pairs]."""
-    return {name: figures(Shift(*(values[members] for values in shift)), clusters[members], bootstrap) for name, members in groups.items()}
+    return {name: figures(Shift(*(values[members] for values in shift)), draw[members]) for name, members in groups.items()}
 
 
 def quadrants(rewards: np.ndarray) -> dict[str, float | None]:
@@ -307,7 +303,7 @@ def _design(labels: PairLabels, rows: np.ndarray) -> tuple[np.ndarray, list[tupl
     columns, names, constant = [np.ones(int(rows.sum()))], [], []
     for side, table in (("chosen", labels.chosen), ("rejected", labels.rejected)):
         for feature in (feature for feature in FEATURES if feature in table):
-            column = table[feature].map(_NUMBERS).to_numpy(dtype=float)[rows]
+            column = numbers(table[feature])[rows]
             if len(column) and np.ptp(column) > 0:
                 columns.append(column)
                 names.append((side, feature))
@@ -318,12 +314,14 @@ def _design(labels: PairLabels, rows: np.ndarray) -> tuple[np.ndarray, list[tupl
 
 def _rarely_others(columns: np.ndarray, codes: np.ndarray) -> np.ndarray:
     """Which columns, [pairs, k], have another than their most frequent value in fewer than `MIN_OPENING_PROMPTS`, [k]."""
-    return np.array([len(np.unique(codes[column != _mode(column)])) < MIN_OPENING_PROMPTS for column in columns.T], dtype=bool)
+    return np.array(
+        [np.count_nonzero(np.bincount(codes[column != _mode(column)])) < MIN_OPENING_PROMPTS for column in columns.T], dtype=bool
+    )
 
 
-def _mode(column: np.ndarray) -> float:
-    found, counts = np.unique(column, return_counts=True)
-    return float(found[counts.argmax()])
+def _mode(column: np.ndarray) -> int:
+    """Of numbers of `features.numbers`, which are -1, 0 and 1."""
+    return int(np.bincount(column.astype(int) + 1).argmax()) - 1
 
 
 def _coefficient(estimate: float, error: float, level: float, degrees: int) -> dict[str, Any]:

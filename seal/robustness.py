@@ -11,7 +11,7 @@ import numpy as np
 import pandas as pd
 
 from seal import doses, rewrites, robustness_scores
-from seal.agreement import Bootstrap, with_interval
+from seal.agreement import with_interval
 from seal.flips import OUTCOME_COLUMNS, Flips, flip_rate, flips_of, nested, outcomes_by_level
 from seal.pairs import PREFERENCES
 from seal.resampling import mean, pearson, resolved
@@ -94,9 +94,9 @@ def shared(first: pd.DataFrame, second: pd.DataFrame) -> tuple[pd.DataFrame, pd.
 def report(
     rewritten: pd.DataFrame,
     noise: Mapping[str, pd.DataFrame],
-    openings: "pd.Series[str]",
+    row_ids: np.ndarray,
+    draw: ClusterBootstrap,
     min_similarity: float,
-    bootstrap: Bootstrap,
     min_events: int = MIN_EVENTS,
 ) -> Report:
     """Alignment robustness of a table of rewrites, beside that of changes that mean nothing.
@@ -108,12 +108,12 @@ def report(
     noise
         Tables of the same columns, either or both of `trivial`, where `rewritten` is the original after a change that means nothing, and
         `second`, the same originals reworded anew.
-    openings
-        Opening prompt by row_id.
+    row_ids, draw
+        [pairs] of the pairs that stand in any table, and the bootstrap over their opening prompts.
     min_similarity
         The figures under `similar` are those of pairs of which both texts are as similar to their originals as that.
-    bootstrap, min_events
-        How intervals are made, and `MIN_EVENTS`.
+    min_events
+        `MIN_EVENTS`
 
     Returns
     -------
@@ -127,11 +127,12 @@ def report(
         both = set(rewritten["row_id"][masks["rewritten"]]) & set(tables["second"]["row_id"][masks["second"]])
         masks["between_rewrites"] = tables["between_rewrites"]["row_id"].isin(both).to_numpy()
 
-    measured = {}
-    for name in TABLES:
-        if name in tables:
-            prompts = tables[name]["row_id"].map(openings).to_numpy(dtype=object)
-            measured[name] = by_similarity(tables[name], masks[name], prompts, bootstrap, min_events)
+    places = pd.Index(row_ids)
+
+    def of(table: pd.DataFrame) -> ClusterBootstrap:
+        return draw[places.get_indexer(pd.Index(table["row_id"]))]
+
+    measured = {name: by_similarity(tables[name], masks[name], of(tables[name]), min_events) for name in TABLES if name in tables}
 
     def figures(name: str) -> dict[str, Any] | None:
         return {subset: found.figures for subset, found in measured[name].items()} if name in measured else None
@@ -151,11 +152,10 @@ def report(
         one, other = shared(rewritten, tables[name])
         ids = set(rewritten["row_id"][masks["rewritten"]]) & set(tables[name]["row_id"][masks[name]])
         close = one["row_id"].isin(ids).to_numpy()
-        prompts = one["row_id"].map(openings).to_numpy(dtype=object)
         return {
             "original_rewards_differ": original_rewards_differ(rewritten, tables[source]),
-            "all": beyond(one, other, prompts, bootstrap),
-            "similar": beyond(one[close], other[close], prompts[close], bootstrap),
+            "all": beyond(one, other, of(one)),
+            "similar": beyond(one[close], other[close], of(one[close])),
         }
 
     return Report(
@@ -177,14 +177,12 @@ def original_rewards_differ(first: pd.DataFrame, second: pd.DataFrame) -> dict[s
     return {role: int((rewards(one, BEFORE, role) != rewards(other, BEFORE, role)).any(axis=1).sum()) for role in ROLES}
 
 
-def by_similarity(
-    table: pd.DataFrame, close: np.ndarray, openings: np.ndarray, bootstrap: Bootstrap, min_events: int = MIN_EVENTS
-) -> dict[str, Measures]:
+def by_similarity(table: pd.DataFrame, close: np.ndarray, draw: ClusterBootstrap, min_events: int = MIN_EVENTS) -> dict[str, Measures]:
     """The measures of all pairs of a table and of those that are close, [pairs] booleans, in units of the same spread of rewards."""
     spreads = {role: spread(rewards(table, BEFORE, role)) for role in ROLES}
     return {
-        "all": measure(table, openings, spreads, bootstrap, min_events),
-        "similar": measure(table[close], openings[close], spreads, bootstrap, min_events),
+        "all": measure(table, draw, spreads, min_events),
+        "similar": measure(table[close], draw[close], spreads, min_events),
     }
 
 
@@ -196,21 +194,19 @@ def spread(values: np.ndarray) -> float:
 # --- the figures of one table ---
 
 
-def measure(
-    table: pd.DataFrame, openings: np.ndarray, spreads: Mapping[str, float], bootstrap: Bootstrap, min_events: int = MIN_EVENTS
-) -> Measures:
+def measure(table: pd.DataFrame, draw: ClusterBootstrap, spreads: Mapping[str, float], min_events: int = MIN_EVENTS) -> Measures:
     """What rewriting did to these pairs.
 
     Parameters
     ----------
     table
         Rewrites.
-    openings
-        [pairs] opening prompt of each pair.
+    draw
+        Bootstrap over the opening prompts of these pairs.
     spreads
         By role the unit of its reward change, usually the standard deviation of its original rewards.
-    bootstrap, min_events
-        How intervals are made, and `MIN_EVENTS`.
+    min_events
+        `MIN_EVENTS`
 
     Returns
     -------
@@ -221,18 +217,17 @@ def measure(
     pairs = len(table)
     if pairs == 0:
         return Measures({"pairs": 0}, [], [], [])
-    draw = ClusterBootstrap(openings, bootstrap.resamples, bootstrap.seed)
     flips = flips_of(table)
-    roles = {role: _role(table, role, flips, spreads[role], bootstrap.level, min_events) for role in ROLES}
+    roles = {role: _role(table, role, flips, spreads[role], draw.level, min_events) for role in ROLES}
     figures = {
         "pairs": pairs,
         "opening_prompts": draw.clusters,
         "equal_texts": sum(int((table[f"{BEFORE}_{side}_text"] == table[f"{AFTER}_{side}_text"]).sum()) for side in PREFERENCES),
-        "flip_rates": nested({key: flip_rate(flip, bootstrap.level) for key, flip in flips.items()}),
+        "flip_rates": nested({key: flip_rate(flip, draw.level) for key, flip in flips.items()}),
         **{role: found.figures for role, found in roles.items()},
     }
     bands = {role: found.bands for role, found in roles.items()}
-    found = resolved({"figures": figures, "bands": bands}, draw, bootstrap.level)
+    found = resolved({"figures": figures, "bands": bands}, draw)
     return Measures(
         found["figures"],
         [{"role": role, **row} for role in ROLES for row in roles[role].flips],
@@ -315,17 +310,15 @@ def _correlations(original: np.ndarray, rewritten: np.ndarray) -> dict[str, Any]
 # --- against noise ---
 
 
-def beyond(first: pd.DataFrame, noise: pd.DataFrame, openings: np.ndarray, bootstrap: Bootstrap) -> dict[str, Any]:
+def beyond(first: pd.DataFrame, noise: pd.DataFrame, draw: ClusterBootstrap) -> dict[str, Any]:
     """How much more rewriting does to these pairs than noise does, as differences of shares on the same pairs.
 
     Parameters
     ----------
     first, noise
         Rewrites, and changes that mean nothing, of the same row_ids in the same order.
-    openings
-        [pairs] opening prompt of each pair.
-    bootstrap
-        How intervals are made.
+    draw
+        Bootstrap over the opening prompts of these pairs.
 
     Returns
     -------
@@ -335,7 +328,6 @@ def beyond(first: pd.DataFrame, noise: pd.DataFrame, openings: np.ndarray, boots
     """
     if len(first) == 0:
         return {"pairs": 0}
-    draw = ClusterBootstrap(openings, bootstrap.resamples, bootstrap.seed)
     flips, noise_flips = flips_of(first), flips_of(noise)
     figures: dict[str, Any] = {"pairs": len(first), "opening_prompts": draw.clusters}
     for role in ROLES:
@@ -346,7 +338,7 @@ def beyond(first: pd.DataFrame, noise: pd.DataFrame, openings: np.ndarray, boots
             "agreement_change": mean((aligned - misaligned) - (noise_aligned - noise_misaligned)),
         }
     figures["flip_rates"] = nested({key: _more_flips(flips[key], noise_flips[key]) for key in flips})
-    return resolved(figures, draw, bootstrap.level)
+    return resolved(figures, draw)
 
 
 def _became(table: pd.DataFrame, role: str) -> tuple[np.ndarray, np.ndarray]:

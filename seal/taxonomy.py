@@ -150,6 +150,8 @@ def _json(labels: list[str]) -> str:
 
 def _values(path: str | Path, cells: "pd.Series[str]") -> Any:
     """The values of a column's cells. Each way in which one is written is read once, so that equal lists are one and the same."""
+    if cells.name == "row_id" and cells.str.fullmatch("[0-9]{1,18}").all():
+        return cells.to_numpy(dtype=np.int64)
     codes, written = pd.factorize(cells)
     first = np.flatnonzero(~pd.Series(codes).duplicated())
     column = str(cells.name)

@@ -1,21 +1,30 @@
 """Intervals and tests. Pure functions of arrays."""
 
-from collections.abc import Callable, Sequence
-from concurrent.futures import Future, ThreadPoolExecutor
+from collections.abc import Sequence
+from copy import copy
+from functools import cache, partial
 from typing import NamedTuple
 
 import numpy as np
 import pandas as pd
 from scipy import special  # scipy.stats would take a second to load in every stage
 
-_WEIGHTS_AT_ONCE = 250_000
-"""How many weights of clusters to hold in memory, where few totals are wanted: 2 MB, which stay in the processor's cache."""
+from seal.errors import InputError
+
+LEAST_DEFINED = 0.9
+"""An interval is that of the resamples in which the statistic is defined, and there is none where fewer than this share are."""
+
+_CLUSTERS_AT_ONCE = 64
+"""How many clusters' weights to hold as floats, which stay in the processor's cache."""
+
+_DRAWN_AT_ONCE = 16
+"""How many resamples to draw before they are laid beside the others."""
+
+_COUNTED_AT_ONCE = 1_000_000
+"""How many weights of observations to count at once in search of a median."""
 
 _SPREADS = 6
 """Medians of the resamples are looked for among the observations whose ranks are so many standard errors from the middle."""
-
-Statistic = Callable[[np.ndarray], np.ndarray]
-"""From the weights of the clusters in some resamples, [some, clusters], to the statistic in each, [some, ...]."""
 
 
 class Interval(NamedTuple):
@@ -25,11 +34,28 @@ class Interval(NamedTuple):
     high: float
 
 
+class Resampled(NamedTuple):
+    """What its values in the resamples say of a statistic."""
+
+    interval: Interval | None
+    """The middle share `level` of them; None where too few are defined."""
+    undefined: int
+    """How many resamples leave the statistic undefined, and out of the interval."""
+
+
+NO_INTERVAL = Resampled(None, 0)
+"""Of a statistic that cannot be resampled: the observations share one cluster, or there are none."""
+
+
 class ClusterBootstrap:
     """Percentile bootstrap over clusters of observations that are not independent of each other.
 
-    Each resample draws as many clusters as there are, with replacement; every observation counts as often as its cluster was drawn.
-    The same seed gives every statistic the same resamples (Efron and Tibshirani 1993, chapters 8 and 13).
+    Each resample draws as many clusters as there are, with replacement; every observation counts as often as its cluster was drawn
+    (Efron and Tibshirani 1993, chapters 8 and 13). The draw is made once, when first asked for, and serves all statistics of all groups.
+
+    A group of observations is a view, `draw[members]`, whose statistics are domain estimates: its totals in each resample of all clusters,
+    divided by how many of its observations that resample holds, which varies (Särndal, Swensson and Wretman 1992, Model Assisted Survey
+    Sampling, chapter 10). A resample that holds none leaves a mean or median of the group undefined. It is left out and counted.
 
     Parameters
     ----------
@@ -39,38 +65,76 @@ class ClusterBootstrap:
         How many resamples to draw.
     seed
         Seed of the draw.
+    level
+        Share of intervals that hold the truth, for example 0.95.
+
+    Raises
+    ------
+    InputError
+        If no interval could be made like that.
     """
 
-    def __init__(self, clusters: np.ndarray, resamples: int, seed: int) -> None:
+    def __init__(self, clusters: np.ndarray, resamples: int, seed: int, level: float) -> None:
+        if resamples < 1 or seed < 0 or not 0 < level < 1:
+            raise InputError(
+                f"intervals: resamples {resamples}, seed {seed}, level {level}; expected 1 or more, 0 or more, a share between 0 and 1"
+            )
         self.codes = _ranks(clusters)
-        """[n] number of each observation's cluster, from 0."""
+        """[n] number of each observation's cluster among those that the group has, from 0."""
         self.clusters = int(self.codes.max(initial=-1)) + 1
-        self._resamples = resamples
-        self._seed = seed
+        """How many clusters the group has."""
+        self.level = level
+        self._places = np.arange(self.clusters)
+        """[clusters] number of each among all that are drawn from."""
+        self._weights = cache(partial(_drawn, self.clusters, resamples, seed))
 
-    def intervals(self, level: float, means: Sequence[np.ndarray] = (), medians: Sequence[np.ndarray] = ()) -> list[Interval] | list[None]:
-        """Intervals of means and medians of values, [n] each, all from one draw.
+    def __len__(self) -> int:
+        """How many observations the group has."""
+        return len(self.codes)
 
-        Parameters
-        ----------
-        level
-            For example 0.95.
+    def __getitem__(self, members: np.ndarray) -> "ClusterBootstrap":
+        """The same draw for some of the observations, given by a mask, [n], or by their places, which may repeat."""
+        group = copy(self)
+        codes = self.codes[members]
+        present = np.bincount(codes, minlength=self.clusters) > 0
+        group.codes = (np.cumsum(present) - 1)[codes]
+        group.clusters = int(present.sum())
+        group._places = self._places[present]
+        return group
+
+    def intervals(self, means: Sequence[np.ndarray] = (), medians: Sequence[np.ndarray] = ()) -> list[Resampled]:
+        """Intervals of means and medians of values, [n] each.
 
         Returns
         -------
-        Those of the means, then those of the medians, which lie halfway between the two values in the middle where there are two. None
-        in place of each where there are fewer than two clusters.
+        Those of the means, then those of the medians, which lie halfway between the two values in the middle where there are two.
+        `NO_INTERVAL` in place of each where there are fewer than two clusters.
         """
         if self.clusters < 2:
-            return [None] * (len(means) + len(medians))
-        statistics = [_totals(self.sums(means))] if means else []
-        found = self._resampled([*statistics, *(_medians(values, self.codes) for values in medians)], 1 + len(means))
-        columns = list((found[0][:, 1:] / found[0][:, :1]).T) if means else []
-        return [percentile_interval(values, level) for values in [*columns, *found[len(statistics) :]]]
+            return [NO_INTERVAL] * (len(means) + len(medians))
+        middles = [_middle(values, self.codes, self.clusters) for values in medians]
+        below = [middle.below[:, None] for middle in middles]
+        totals = self.totals(np.concatenate([self.sums(means), *below], axis=1))
+        size, sums, under = np.split(totals, [1, 1 + len(means)], axis=1)
+        found = [_ratio(column, size[:, 0]) for column in sums.T]
+        found += [self._medians(middle, size[:, 0], least) for middle, least in zip(middles, under.T, strict=True)]
+        return [percentiles(values, self.level) for values in found]
 
-    def mean_interval(self, values: np.ndarray, level: float) -> Interval | None:
+    def mean_interval(self, values: np.ndarray) -> Resampled:
         """The interval of the mean of values, [n]."""
-        return self.intervals(level, means=[values])[0]
+        return self.intervals(means=[values])[0]
+
+    def mean_intervals_of_groups(self, values: np.ndarray, groups: Sequence[np.ndarray]) -> list[Resampled]:
+        """The interval of the mean of values, [n], in each of some groups, given by masks, [n]: as `mean_interval` of their views."""
+        if not groups:
+            return []
+        counts = np.stack([np.bincount(self.codes[members], minlength=self.clusters) for members in groups], axis=1)
+        sums = [np.bincount(self.codes[members], values[members], self.clusters) for members in groups]
+        sizes, totals = np.split(self.totals(np.concatenate([counts, np.stack(sums, axis=1)], axis=1)), 2, axis=1)
+        return [
+            percentiles(_ratio(total, size), self.level) if clusters > 1 else NO_INTERVAL
+            for total, size, clusters in zip(totals.T, sizes.T, (counts > 0).sum(axis=0), strict=True)
+        ]
 
     def sums(self, columns: Sequence[np.ndarray]) -> np.ndarray:
         """Number of observations of each cluster, and their sums of values, [n] each: [clusters, 1 + columns]."""
@@ -91,34 +155,64 @@ class ClusterBootstrap:
         -------
         [resamples, m]
         """
-        return self._resampled([_totals(by_cluster)], by_cluster.shape[1])[0]
+        weights = self._weights()
+        # Sums of whole numbers are exact in single precision below 2**24, and take half the time.
+        largest = np.abs(by_cluster).sum(axis=0).max(initial=0.0) * weights.max(initial=0)
+        kind = np.float32 if largest < 2**24 and (by_cluster == np.rint(by_cluster)).all() else np.float64
+        by_cluster = by_cluster.astype(kind)
+        totals = np.zeros((by_cluster.shape[1], weights.shape[1]), dtype=kind)
+        for start in range(0, self.clusters, _CLUSTERS_AT_ONCE):
+            some = slice(start, start + _CLUSTERS_AT_ONCE)
+            totals += by_cluster[some].T @ weights[self._places[some]].astype(kind)
+        return totals.T.astype(float)
 
-    def _resampled(self, statistics: Sequence[Statistic], least: int) -> list[np.ndarray]:
-        """Statistics of each resample, [resamples, ...] each, taking so many resamples or more at once.
+    def _medians(self, middle: "_Middle", size: np.ndarray, least: np.ndarray) -> np.ndarray:
+        """The median of each resample, [resamples]; NaN where it holds no observation.
 
-        A product of weights with m totals of each cluster takes the least time with some m resamples.
+        Only the observations around the middle are counted one by one; a resample whose median lies elsewhere is counted again in full.
+
+        Parameters
+        ----------
+        size, least
+            [resamples] observations in each, and how many of them lie before the middle ones.
         """
+        found = np.full(len(size), np.nan)
+        at_once = max(1, _COUNTED_AT_ONCE // (middle.end - middle.start))
+        for start in range(0, len(size), at_once):
+            some = slice(start, start + at_once)
+            found[some] = self._medians_between(middle, middle.start, middle.end, some, size[some], least[some])
+        for missed in np.flatnonzero(np.isnan(found) & (size > 0)):
+            one = slice(missed, missed + 1)
+            found[one] = self._medians_between(middle, 0, len(middle.ordered), one, size[one], np.zeros(1))
+        return found
 
-        def measured(drawn: np.ndarray) -> list[np.ndarray]:
-            weights = np.empty(drawn.shape)
-            for row, clusters in zip(weights, drawn, strict=True):
-                row[:] = np.bincount(clusters, minlength=self.clusters)
-            return [statistic(weights) for statistic in statistics]
+    def _medians_between(
+        self, middle: "_Middle", first: int, last: int, resamples: slice, size: np.ndarray, least: np.ndarray
+    ) -> np.ndarray:
+        """Medians that lie at these places of the order, NaN for others."""
+        counted = self._weights()[self._places[middle.codes[first:last]], resamples].astype(np.int32)
+        np.cumsum(counted, axis=0, out=counted)
+        counted, half = counted + least.astype(np.int32), size / 2
+        low, high = first + (counted < half).sum(axis=0), first + (counted <= half).sum(axis=0)
+        inside = (least < half) & (high < last)
+        most = len(middle.ordered) - 1
+        return np.where(inside, (middle.ordered[np.minimum(low, most)] + middle.ordered[np.minimum(high, most)]) / 2, np.nan)
 
-        random = np.random.default_rng(self._seed)
-        at_once = max(least, _WEIGHTS_AT_ONCE // self.clusters)
-        found: list[list[np.ndarray]] = []
-        waiting: Future[list[np.ndarray]] | None = None
-        # Half of the time goes into drawing, which cannot be split up: the other half is spent beside it on what was drawn before.
-        with ThreadPoolExecutor(1) as beside:
-            for start in range(0, self._resamples, at_once):
-                drawn = random.integers(self.clusters, size=(min(at_once, self._resamples - start), self.clusters), dtype=np.int32)
-                if waiting:
-                    found.append(waiting.result())
-                waiting = beside.submit(measured, drawn)
-            if waiting:
-                found.append(waiting.result())
-        return [np.concatenate(parts) for parts in zip(*found, strict=True)]
+
+def _drawn(clusters: int, resamples: int, seed: int) -> np.ndarray:
+    """How often each resample draws each cluster, [clusters, resamples]: rows lie together, as a group needs those of its clusters.
+
+    A byte holds them: of 255 clusters or fewer none can be drawn more often, and of more the chance is far below any that floats can tell.
+    """
+    random = np.random.default_rng(seed)
+    weights = np.empty((clusters, resamples), dtype=np.uint8)
+    for start in range(0, resamples, _DRAWN_AT_ONCE):
+        drawn = random.integers(clusters, size=(min(_DRAWN_AT_ONCE, resamples - start), clusters), dtype=np.int32)
+        counts = np.empty((len(drawn), clusters), dtype=np.uint8)
+        for row, of_row in zip(drawn, counts, strict=True):
+            of_row[:] = np.bincount(row, minlength=clusters)
+        weights[:, start : start + len(drawn)] = counts.T
+    return weights
 
 
 def _ranks(labels: np.ndarray) -> np.ndarray:
@@ -129,44 +223,45 @@ def _ranks(labels: np.ndarray) -> np.ndarray:
     return np.asarray(ranks[codes])
 
 
-def _totals(by_cluster: np.ndarray) -> Statistic:
-    return lambda weights: np.asarray(weights @ by_cluster)
+class _Middle(NamedTuple):
+    """Where the medians of resamples of some values are looked for."""
+
+    ordered: np.ndarray
+    """[n] the values in order."""
+    codes: np.ndarray
+    """[n] cluster of each, in this order."""
+    start: int
+    end: int
+    """Places of the order around the middle: from `start` to before `end`."""
+    below: np.ndarray
+    """[clusters] observations of each before `start`."""
 
 
-def _medians(values: np.ndarray, codes: np.ndarray) -> Statistic:
-    """The median of values, [n], of the clusters with these numbers, [n].
-
-    Only the observations around the middle are counted one by one, those below them by cluster; a resample whose median lies elsewhere is
-    counted again in full.
-    """
+def _middle(values: np.ndarray, codes: np.ndarray, clusters: int) -> _Middle:
     order = np.argsort(values, kind="stable")
-    ordered, clusters, n = values[order], codes[order], len(values)
-    sizes = np.bincount(codes)
-    halves = np.bincount(clusters[: n // 2], minlength=len(sizes))
-    reach = int(_SPREADS * np.sqrt(np.square(halves - sizes / 2).sum())) + 1
-
+    ordered, n = codes[order], len(values)
+    halves = np.bincount(ordered[: n // 2], minlength=clusters)
+    reach = int(_SPREADS * np.sqrt(np.square(halves - np.bincount(codes, minlength=clusters) / 2).sum())) + 1
     start, end = max(0, n // 2 - reach), min(n, n // 2 + reach)
-    below = np.bincount(clusters[:start], minlength=len(sizes))
+    return _Middle(values[order], ordered, start, end, np.bincount(ordered[:start], minlength=clusters))
 
-    def between(weights: np.ndarray, first: int, last: int, under: np.ndarray) -> np.ndarray:
-        """Medians that lie at these places of the order, NaN for others, where each cluster has so many observations under them."""
-        least = weights @ under
-        counted = least[:, None] + np.cumsum(weights[:, clusters[first:last]], axis=1)
-        half = (weights @ sizes)[:, None] / 2
-        low, high = first + (counted < half).sum(axis=1), first + (counted <= half).sum(axis=1)
-        inside = (least < half[:, 0]) & (high < last)
-        return np.where(inside, (ordered[np.minimum(low, n - 1)] + ordered[np.minimum(high, n - 1)]) / 2, np.nan)
 
-    def medians(weights: np.ndarray) -> np.ndarray:
-        found = np.empty(len(weights))
-        at_once = max(1, _WEIGHTS_AT_ONCE // (end - start))
-        for some in range(0, len(weights), at_once):
-            found[some : some + at_once] = between(weights[some : some + at_once], start, end, below)
-        for missed in np.flatnonzero(np.isnan(found)):
-            found[missed] = between(weights[missed : missed + 1], 0, n, np.zeros(len(sizes)))[0]
-        return found
+def _ratio(part: np.ndarray, whole: np.ndarray) -> np.ndarray:
+    """NaN where the whole is 0."""
+    ratio = np.full(np.shape(part), np.nan)
+    np.divide(part, whole, out=ratio, where=np.not_equal(whole, 0))
+    return ratio
 
-    return medians
+
+def percentiles(values: np.ndarray, level: float) -> Resampled:
+    """The percentile interval of a statistic's values in the resamples, [resamples], NaN where it is undefined.
+
+    It is that of the others, and there is none where these are fewer than `LEAST_DEFINED` of all.
+    """
+    defined = values[np.isfinite(values)]
+    undefined = len(values) - len(defined)
+    enough = len(defined) > 0 and len(defined) >= LEAST_DEFINED * len(values)
+    return Resampled(percentile_interval(defined, level) if enough else None, undefined)
 
 
 def percentile_interval(values: np.ndarray, level: float) -> Interval:

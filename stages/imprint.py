@@ -43,7 +43,7 @@ class Arguments:
 
 def main(arguments: Arguments) -> None:
     check(arguments)
-    table = pairs.read(arguments.pairs)
+    table = pairs.read(arguments.pairs, without=pairs.PARTS_OF_TEXTS)
     labels = taxonomy.read_of_pairs(arguments.taxonomy, table)
     columns, features = numbers(arguments, labels, table)
     second = numbers(arguments, taxonomy.read_of_pairs(arguments.control_taxonomy, table), table) if arguments.control_taxonomy else None

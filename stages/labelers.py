@@ -5,15 +5,18 @@ from command_line import flag
 
 # isort: split
 from dataclasses import dataclass
-from typing import Any, Dict, Tuple
+from typing import Any, Callable, Dict, Tuple
 
 import numpy as np
 import pandas as pd
 
-from seal import agreement, gold, label_agreement, labeler_preference, pairs, plot_tables, taxonomy
-from seal.agreement import Bootstrap
+from seal import gold, label_agreement, labeler_preference, pairs, plot_tables, taxonomy
 from seal.errors import InputError
 from seal.files import read_json, write_csv, write_json
+from seal.uncertainty import ClusterBootstrap
+
+DrawOf = Callable[[pd.DataFrame], ClusterBootstrap]
+"""The bootstrap over the opening prompts of the texts of a table of labels."""
 
 
 @dataclass(frozen=True)
@@ -33,18 +36,23 @@ class Arguments:
 
 
 def main(arguments: Arguments) -> None:
-    table = pairs.read(arguments.pairs)
+    table = pairs.read(arguments.pairs, without=pairs.PARTS_OF_TEXTS)
     openings = table.set_index("row_id")["opening_prompt"]
     labeler, control = (taxonomy.read_of_pairs(path, table) for path in (arguments.taxonomy, arguments.control_taxonomy))
     coverage, control_coverage = (read_json(path) for path in (arguments.coverage, arguments.control_coverage))
     check_counts(arguments.coverage, coverage, {"texts": 2 * len(table), "labelled": len(labeler)})
     check_counts(arguments.control_coverage, control_coverage, {"pairs_labelled": len(control) // 2})
-    bootstrap = agreement.bootstrap(arguments.resamples, arguments.seed, arguments.level)
+
+    def draw_of(texts: pd.DataFrame) -> ClusterBootstrap:
+        """Over their own opening prompts: how many texts have gold, or a second labeler, was decided, and is the same in each resample."""
+        prompts = np.asarray(texts["row_id"].map(openings), dtype=object)
+        return ClusterBootstrap(prompts, arguments.resamples, arguments.seed, arguments.level)
+
     figures = {
         "labeler": coverage,
         "control": control_coverage,
-        **with_gold(arguments.gold, labeler, control, openings, bootstrap),
-        "labeler_control": compared(label_agreement.aligned(labeler, control), ("labeler", "control"), openings, bootstrap),
+        **with_gold(arguments.gold, labeler, control, openings, draw_of),
+        "labeler_control": compared(label_agreement.aligned(labeler, control), ("labeler", "control"), draw_of),
     }
     write_json(arguments.metrics, figures)
     if arguments.agreement:
@@ -52,7 +60,7 @@ def main(arguments: Arguments) -> None:
     if arguments.means:
         features = [feature for feature in plot_tables.MEANS if feature in labeler]
         labels = labeler_preference.by_pair(labeler, table["row_id"].to_numpy(), features, arguments.taxonomy)
-        write_csv(arguments.means, plot_tables.label_means(labels, table["opening_prompt"].to_numpy(), bootstrap))
+        write_csv(arguments.means, plot_tables.label_means(labels, draw_of(table)))
 
 
 def check_counts(path: str, coverage: Any, expected: Dict[str, int]) -> None:
@@ -69,7 +77,7 @@ def check_counts(path: str, coverage: Any, expected: Dict[str, int]) -> None:
             raise InputError(f"{path}: {name} is {found}, and the tables have {number}; run the stages that label these pairs again")
 
 
-def with_gold(path: str, labeler: pd.DataFrame, control: pd.DataFrame, openings: "pd.Series[str]", bootstrap: Bootstrap) -> Dict[str, Any]:
+def with_gold(path: str, labeler: pd.DataFrame, control: pd.DataFrame, openings: "pd.Series[str]", draw_of: DrawOf) -> Dict[str, Any]:
     """How many of the pairs' texts gold knows, and how both labelers agree with it."""
     labels = gold.read(path)
     if labels is None:
@@ -78,23 +86,20 @@ def with_gold(path: str, labeler: pd.DataFrame, control: pd.DataFrame, openings:
             "gold": {"texts": 0, "reserved": 0},
             **dict.fromkeys(("labeler_gold", "labeler_gold_reserved", "control_gold"), nothing),
         }
-    reserved = openings.map(gold.reserved)
+    reserved = openings[openings.index.isin(labels["row_id"])].map(gold.reserved)
     known = labels.loc[labels["row_id"].isin(openings.index), "row_id"]
     by_labeler, by_control = (gold.join(labelled, labels, path) for labelled in (labeler, control))
     kept = by_labeler[0]["row_id"].map(reserved).to_numpy(dtype=bool)
     return {
         "gold": {"texts": len(known), "reserved": int(known.map(reserved).sum())},
-        "labeler_gold": compared(by_labeler, ("labeler", "gold"), openings, bootstrap),
-        "labeler_gold_reserved": compared((by_labeler[0][kept], by_labeler[1][kept]), ("labeler", "gold"), openings, bootstrap),
-        "control_gold": compared(by_control, ("control", "gold"), openings, bootstrap),
+        "labeler_gold": compared(by_labeler, ("labeler", "gold"), draw_of),
+        "labeler_gold_reserved": compared((by_labeler[0][kept], by_labeler[1][kept]), ("labeler", "gold"), draw_of),
+        "control_gold": compared(by_control, ("control", "gold"), draw_of),
     }
 
 
-def compared(
-    sides: Tuple[pd.DataFrame, pd.DataFrame], names: Tuple[str, str], openings: "pd.Series[str]", bootstrap: Bootstrap
-) -> Dict[str, Any]:
-    clusters = np.asarray(sides[0]["row_id"].map(openings), dtype=object)
-    return label_agreement.compare(*sides, names, clusters, bootstrap, gold=names[1] == "gold")
+def compared(sides: Tuple[pd.DataFrame, pd.DataFrame], names: Tuple[str, str], draw_of: DrawOf) -> Dict[str, Any]:
+    return label_agreement.compare(*sides, names, draw_of(sides[0]), gold=names[1] == "gold")
 
 
 if __name__ == "__main__":

@@ -8,6 +8,7 @@ from dataclasses import dataclass
 
 from seal import agreement, pairs, scores
 from seal.files import write_json
+from seal.uncertainty import ClusterBootstrap
 
 
 @dataclass(frozen=True)
@@ -24,11 +25,10 @@ class Arguments:
 
 
 def main(arguments: Arguments) -> None:
-    table = pairs.read(arguments.pairs)
+    table = pairs.read(arguments.pairs, without=pairs.PARTS_OF_TEXTS)
     first, second = (scores.read(path, table)["agreement"].to_numpy() for path in (arguments.first_scores, arguments.second_scores))
-    openings = table["opening_prompt"].to_numpy()
-    bootstrap = agreement.bootstrap(arguments.resamples, arguments.seed, arguments.level)
-    figures = agreement.by_subset(table, lambda mask: agreement.pairwise(first[mask], second[mask], openings[mask], bootstrap))
+    draw = ClusterBootstrap(table["opening_prompt"].to_numpy(), arguments.resamples, arguments.seed, arguments.level)
+    figures = agreement.by_subset(table, lambda mask: agreement.pairwise(first[mask], second[mask], draw[mask]))
     write_json(arguments.metrics, {"first": arguments.first, "second": arguments.second, **figures})
 
 

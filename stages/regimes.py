@@ -9,6 +9,7 @@ from dataclasses import dataclass
 from seal import agreement, labeler_preference, pairs, plot_tables, scores, taxonomy
 from seal.errors import InputError
 from seal.files import write_csv, write_json
+from seal.uncertainty import ClusterBootstrap
 
 
 @dataclass(frozen=True)
@@ -28,24 +29,23 @@ class Arguments:
 def main(arguments: Arguments) -> None:
     if (arguments.agreement_by_gamma or arguments.regimes_by_gamma) and not arguments.taxonomy:
         raise InputError("agreement-by-gamma, regimes-by-gamma: there is no gamma without labels; give --taxonomy too, or leave both out")
-    table = pairs.read(arguments.pairs)
+    table = pairs.read(arguments.pairs, without=pairs.PARTS_OF_TEXTS)
     control, aligned = (scores.read(path, table)["agreement"].to_numpy() for path in (arguments.control_scores, arguments.aligned_scores))
-    openings = table["opening_prompt"].to_numpy()
-    bootstrap = agreement.bootstrap(arguments.resamples, arguments.seed, arguments.level)
-    figures = agreement.by_subset(table, lambda mask: agreement.regimes(control[mask], aligned[mask], openings[mask], bootstrap))
+    draw = ClusterBootstrap(table["opening_prompt"].to_numpy(), arguments.resamples, arguments.seed, arguments.level)
+    figures = agreement.by_subset(table, lambda mask: agreement.regimes(control[mask], aligned[mask], draw[mask]))
     if arguments.taxonomy:
         row_ids, needed = table["row_id"].to_numpy(), labeler_preference.COMPARED
         labels = labeler_preference.by_pair(taxonomy.read_of_pairs(arguments.taxonomy, table), row_ids, needed, arguments.taxonomy)
         figures["by_labeler"] = agreement.all_and_held_out(
             table,
             lambda mask: labeler_preference.regimes_report(
-                control[mask], aligned[mask], labeler_preference.subset(labels, mask), openings[mask], bootstrap
+                control[mask], aligned[mask], labeler_preference.subset(labels, mask), draw[mask]
             ),
         )
     write_json(arguments.metrics, figures)
     if arguments.agreement_by_gamma:
         roles = {"control": control, "aligned": aligned}
-        mosaic = plot_tables.agreement_by_gamma(roles, labeler_preference.gamma(labels), openings, bootstrap)
+        mosaic = plot_tables.agreement_by_gamma(roles, labeler_preference.gamma(labels), draw)
         write_csv(arguments.agreement_by_gamma, mosaic)
     if arguments.regimes_by_gamma:
         write_csv(arguments.regimes_by_gamma, plot_tables.regimes_by_gamma(figures["by_labeler"]["all"]["regimes"]))

@@ -12,6 +12,7 @@ import numpy as np
 from seal import agreement, labeler_preference, pairs, plot_tables, scores, taxonomy
 from seal.errors import InputError
 from seal.files import read_json, rounded, write_csv, write_json
+from seal.uncertainty import ClusterBootstrap
 
 
 @dataclass(frozen=True)
@@ -33,22 +34,19 @@ class Arguments:
 def main(arguments: Arguments) -> None:
     if arguments.most < 1:
         raise InputError(f"most is {arguments.most}; expected 1 or more pairs to read; leave --most-resistant out for none")
-    table = pairs.read(arguments.pairs)
+    table = pairs.read(arguments.pairs, without=[f"{side}_prompt" for side in pairs.PREFERENCES])
     rewards = scores.read(arguments.scores, table)
-    lengths = table[["chosen_response", "rejected_response"]].map(len).to_numpy()
-    openings = table["opening_prompt"].to_numpy()
-    bootstrap = agreement.bootstrap(arguments.resamples, arguments.seed, arguments.level)
+    lengths = np.stack([table[f"{side}_response"].str.len().to_numpy(dtype=int) for side in pairs.PREFERENCES], axis=1)
+    draw = ClusterBootstrap(table["opening_prompt"].to_numpy(), arguments.resamples, arguments.seed, arguments.level)
 
     def resistance_by(groups: Dict[str, np.ndarray]) -> Dict[str, Any]:
         """Of all pairs and of held-out ones."""
         return agreement.all_and_held_out(
             table,
-            lambda mask: agreement.resistance_by(
-                {name: members[mask] for name, members in groups.items()}, rewards[mask], openings[mask], bootstrap
-            ),
+            lambda mask: agreement.resistance_by({name: members[mask] for name, members in groups.items()}, rewards[mask], draw[mask]),
         )
 
-    figures = agreement.by_subset(table, lambda mask: agreement.resistance(rewards[mask], lengths[mask], openings[mask], bootstrap))
+    figures = agreement.by_subset(table, lambda mask: agreement.resistance(rewards[mask], lengths[mask], draw[mask]))
     turns = table[["chosen_turns", "rejected_turns"]].max(axis=1).to_numpy()
     figures["by_turns"] = resistance_by(agreement.in_ranges(turns, agreement.TURNS))
     figures["by_length_difference"] = resistance_by(agreement.in_ranges(lengths[:, 0] - lengths[:, 1], agreement.LENGTH_DIFFERENCES))

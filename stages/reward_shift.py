@@ -13,6 +13,7 @@ import pandas as pd
 from seal import agreement, labeler_preference, pairs, polar, reward_shift, scores, taxonomy
 from seal.files import write_csv, write_json, write_text
 from seal.labeler_preference import PairLabels
+from seal.uncertainty import ClusterBootstrap
 
 NO_LABELS = "no table of labels is given"
 
@@ -33,22 +34,21 @@ class Arguments:
 
 
 def main(arguments: Arguments) -> None:
-    table = pairs.read(arguments.pairs)
+    table = pairs.read(arguments.pairs, without=pairs.PARTS_OF_TEXTS)
     control, aligned = (scores.read(path, table) for path in (arguments.control_scores, arguments.aligned_scores))
     before, after = (role[["chosen_score", "rejected_score"]].to_numpy(dtype=float) for role in (control, aligned))
-    openings = table["opening_prompt"].to_numpy()
-    bootstrap = agreement.bootstrap(arguments.resamples, arguments.seed, arguments.level)
+    draw = ClusterBootstrap(table["opening_prompt"].to_numpy(), arguments.resamples, arguments.seed, arguments.level)
     labels = read_pair_labels(arguments.taxonomy, table) if arguments.taxonomy else None
     shift = reward_shift.shift(before, after)
     regimes = agreement.regime_names(control["agreement"].to_numpy(), aligned["agreement"].to_numpy())
 
     def by_group(groups: Dict[str, np.ndarray]) -> Dict[str, Any]:
-        return reward_shift.by_group(shift, groups, openings, bootstrap)
+        return reward_shift.by_group(shift, groups, draw)
 
     figures = {
         **by_group({"all": np.ones(len(table), dtype=bool), "held_out": (table["part"] == "held-out").to_numpy()}),
         "by_regime": by_group({name: regimes == name for name in agreement.REGIMES}),
-        **by_labels(labels, shift, openings, bootstrap),
+        **by_labels(labels, shift, draw),
         "quadrants": {
             "rewards": {"control": reward_shift.quadrants(before), "aligned": reward_shift.quadrants(after)},
             "centred_rewards": {
@@ -79,17 +79,15 @@ def read_pair_labels(path: str, table: pd.DataFrame) -> PairLabels:
     return labeler_preference.by_pair(labels, table["row_id"].to_numpy(), list(dict.fromkeys(features)), path)
 
 
-def by_labels(
-    labels: Optional[PairLabels], shift: reward_shift.Shift, openings: np.ndarray, bootstrap: agreement.Bootstrap
-) -> Dict[str, Any]:
+def by_labels(labels: Optional[PairLabels], shift: reward_shift.Shift, draw: ClusterBootstrap) -> Dict[str, Any]:
     """The shift by gamma, and its regression on the features of both sides; null with the reason where there are no labels."""
     if labels is None:
         return {"by_gamma": None, "by_gamma_reason": NO_LABELS, "regression": None, "regression_reason": NO_LABELS}
     groups = labeler_preference.gamma_groups(labeler_preference.gamma(labels))
     outcomes = {"theta": shift.theta, "change_of_margin": shift.change_of_margin}
     return {
-        "by_gamma": reward_shift.by_group(shift, groups, openings, bootstrap),
-        "regression": {name: reward_shift.regressed(outcome, labels, openings, bootstrap.level) for name, outcome in outcomes.items()},
+        "by_gamma": reward_shift.by_group(shift, groups, draw),
+        "regression": {name: reward_shift.regressed(outcome, labels, draw.codes, draw.level) for name, outcome in outcomes.items()},
     }
 
 

@@ -7,11 +7,13 @@ from command_line import flag
 from dataclasses import dataclass
 from typing import Any, Dict, Optional
 
+import numpy as np
 import pandas as pd
 
-from seal import agreement, pairs, rewrites, robustness
+from seal import pairs, rewrites, robustness
 from seal.errors import InputError
 from seal.files import read_json, rounded, write_csv, write_json
+from seal.uncertainty import ClusterBootstrap
 
 COUNTS = {"rewritten": "pairs_rewritten", "trivial": "pairs_changed_trivially", "second": "pairs_rewritten_twice"}
 """Under which name the counts of stages/rewrite.py have the rows of a table."""
@@ -43,7 +45,6 @@ class Arguments:
 def main(arguments: Arguments) -> None:
     if not -1 <= arguments.min_similarity <= 1:
         raise InputError(f"min-similarity is {arguments.min_similarity}; expected a cosine similarity from -1 to 1")
-    bootstrap = agreement.bootstrap(arguments.resamples, arguments.seed, arguments.level)
     table = pairs.read(arguments.pairs)
     rewritten = read_rewrites(arguments.rewrites, table)
     noise = {name: read_rewrites(path, table) for name, path in (("trivial", arguments.trivial), ("second", arguments.second)) if path}
@@ -55,8 +56,10 @@ def main(arguments: Arguments) -> None:
         "similarity": read_beside(arguments.similarity_check),
         "labels": read_beside(arguments.labels_coverage),
     }
-    openings = table.set_index("row_id")["opening_prompt"]
-    report = robustness.report(rewritten, noise, openings, arguments.min_similarity, bootstrap)
+    # How many pairs are reworded was decided, and is the same in each resample.
+    reworded = table[table["row_id"].isin(np.concatenate([of["row_id"] for of in tables.values()]))]
+    draw = ClusterBootstrap(reworded["opening_prompt"].to_numpy(), arguments.resamples, arguments.seed, arguments.level)
+    report = robustness.report(rewritten, noise, reworded["row_id"].to_numpy(), draw, arguments.min_similarity)
     # As metrics, these tables are compared across commits and machines, whose last digits differ.
     write_csv(arguments.flips, report.flips.map(rounded))
     write_csv(arguments.robustness_scores, report.scores.map(rounded))

@@ -1,16 +1,19 @@
 """Tables of rewrites that are made up, and those rebuilt from SEAL's published counts, with what is measured of them."""
 
 import json
+from functools import partial
 from typing import Any
 
 import numpy as np
 import pandas as pd
 
 from seal import rewrites, robustness
-from seal.agreement import Bootstrap
 from seal.robustness import Measures
+from seal.uncertainty import ClusterBootstrap
 
-BOOTSTRAP = Bootstrap(resamples=200, seed=1, level=0.95)
+RESAMPLES, SEED = 200, 1
+over = partial(ClusterBootstrap, resamples=RESAMPLES, seed=SEED, level=0.95)
+"""Bootstrap over opening prompts, [pairs]."""
 UNIT = {"aligned": 1.0, "control": 1.0}
 SIDES = ("chosen", "rejected")
 SENTIMENTS = ("negative", "neutral", "positive")
@@ -78,10 +81,10 @@ def labels(feature: str, side: str, flips: Any) -> dict[str, np.ndarray]:
     }
 
 
-def measure(table: pd.DataFrame, openings: Any = None, min_events: int = 10, bootstrap: Bootstrap = BOOTSTRAP) -> Measures:
+def measure(table: pd.DataFrame, openings: Any = None, min_events: int = 10) -> Measures:
     """The measures, as they would be read from files: with no NaN in them."""
     clusters = np.arange(len(table)) if openings is None else np.asarray(openings)
-    measures = robustness.measure(table, clusters, UNIT, bootstrap, min_events)
+    measures = robustness.measure(table, over(clusters), UNIT, min_events)
     return Measures(*json.loads(json.dumps(measures, allow_nan=False)))
 
 
@@ -153,8 +156,6 @@ def rewards_table(pairs: int, seed: int) -> tuple[pd.DataFrame, np.ndarray, np.n
 
 def resampled(pairs: int, clusters: np.ndarray) -> list[np.ndarray]:
     """Rows of whole opening prompts, drawn as the bootstrap draws them."""
-    random = np.random.default_rng(BOOTSTRAP.seed)
+    random = np.random.default_rng(SEED)
     members = [np.flatnonzero(clusters == cluster) for cluster in range(int(clusters.max()) + 1)]
-    return [
-        np.concatenate([members[each] for each in random.integers(len(members), size=len(members))]) for _ in range(BOOTSTRAP.resamples)
-    ]
+    return [np.concatenate([members[each] for each in random.integers(len(members), size=len(members))]) for _ in range(RESAMPLES)]

@@ -2,6 +2,7 @@
 
 import math
 import tracemalloc
+from functools import partial
 from typing import Any
 
 import numpy as np
@@ -11,11 +12,11 @@ from statsmodels.stats.contingency_tables import mcnemar
 from statsmodels.stats.proportion import proportion_confint
 
 from seal import agreement, scores
-from seal.agreement import Bootstrap
 from seal.errors import InputError
 from seal.uncertainty import ClusterBootstrap
 
-BOOTSTRAP = Bootstrap(resamples=200, seed=1, level=0.95)
+over = partial(ClusterBootstrap, resamples=200, seed=1, level=0.95)
+"""Bootstrap over opening prompts, [pairs]."""
 
 # Counts over all 160,800 pairs, and the agreement of the reward models before and after training on them, as SEAL's notebooks print them.
 PUBLISHED = {"stayed_aligned": 77646, "got_aligned": 41445, "resists_alignment": 27644, "reversed_alignment": 14065}
@@ -42,8 +43,7 @@ def test_resistance_by_hand() -> None:
     figures = agreement.resistance(
         table,
         lengths((10, 9), (10, 9), (9, 10), (5, 5), (5, 5), (7, 3), (1, 2)),
-        openings("a", "a", "b", "c", "d", "d", "e"),
-        BOOTSTRAP,
+        over(openings("a", "a", "b", "c", "d", "d", "e")),
     )
     assert figures["pairs"] == 7
     assert figures["opening_prompts"] == 5
@@ -61,7 +61,7 @@ def test_resistance_by_hand() -> None:
 def test_resistance_and_its_interval_mirror_agreement() -> None:
     random = np.random.default_rng(1)
     table = rewards(list(random.integers(0, 4, size=300)), list(random.integers(0, 4, size=300)))
-    figures = agreement.resistance(table, random.integers(1, 9, size=(300, 2)), random.integers(0, 60, size=300), BOOTSTRAP)
+    figures = agreement.resistance(table, random.integers(1, 9, size=(300, 2)), over(random.integers(0, 60, size=300)))
     assert figures["resistance"] == pytest.approx(1 - figures["agreement"])
     assert figures["resistance_low"] == pytest.approx(1 - figures["agreement_high"])
     assert figures["resistance_high"] == pytest.approx(1 - figures["agreement_low"])
@@ -71,14 +71,14 @@ def test_resistance_and_its_interval_mirror_agreement() -> None:
 
 
 def test_ties_count_as_no_agreement_for_rewards_and_for_lengths() -> None:
-    figures = agreement.resistance(rewards([1, 1, 2], [1, 1, 1]), lengths((4, 4), (4, 4), (5, 4)), openings("a", "b", "c"), BOOTSTRAP)
+    figures = agreement.resistance(rewards([1, 1, 2], [1, 1, 1]), lengths((4, 4), (4, 4), (5, 4)), over(openings("a", "b", "c")))
     assert (figures["ties"], figures["length_ties"]) == (2, 2)
     assert figures["agreement"] == figures["length_agreement"] == pytest.approx(1 / 3)
     assert figures["resistance"] == pytest.approx(2 / 3)
 
 
 def test_a_constant_reward_resists_everywhere_and_surely() -> None:
-    figures = agreement.resistance(rewards([0.5] * 4, [0.5] * 4), lengths(*[(2, 1)] * 4), openings("a", "b", "c", "c"), BOOTSTRAP)
+    figures = agreement.resistance(rewards([0.5] * 4, [0.5] * 4), lengths(*[(2, 1)] * 4), over(openings("a", "b", "c", "c")))
     assert figures["ties"] == 4
     assert (figures["resistance"], figures["resistance_low"], figures["resistance_high"]) == (1, 1, 1)
     assert (figures["margin_median"], figures["margin_median_low"], figures["margin_median_high"]) == (0, 0, 0)
@@ -87,7 +87,7 @@ def test_a_constant_reward_resists_everywhere_and_surely() -> None:
 
 @pytest.mark.parametrize("pairs", [1, 5])
 def test_a_single_opening_prompt_leaves_figures_without_intervals(pairs: int) -> None:
-    figures = agreement.resistance(rewards([1] * pairs, [0] * pairs), lengths(*[(2, 1)] * pairs), openings(*["a"] * pairs), BOOTSTRAP)
+    figures = agreement.resistance(rewards([1] * pairs, [0] * pairs), lengths(*[(2, 1)] * pairs), over(openings(*["a"] * pairs)))
     assert (figures["pairs"], figures["opening_prompts"], figures["agreement"]) == (pairs, 1, 1)
     for name in ("agreement", "resistance", "margin_mean", "margin_median", "length_agreement"):
         assert figures[f"{name}_low"] is None
@@ -101,28 +101,28 @@ def test_pairs_that_share_an_opening_prompt_widen_the_interval() -> None:
     sizes = np.ones((400, 2))
     widths = []
     for clusters in (np.arange(400), np.arange(400) // 10):
-        figures = agreement.resistance(table, sizes, clusters, BOOTSTRAP)
+        figures = agreement.resistance(table, sizes, over(clusters))
         widths.append(figures["agreement_high"] - figures["agreement_low"])
     assert widths[1] / widths[0] == pytest.approx(math.sqrt(10), rel=0.25)
 
 
-def test_an_audit_of_the_papers_size_is_finite_and_its_memory_does_not_grow_with_the_resamples() -> None:
+def test_an_audit_of_the_papers_size_is_finite_and_takes_a_byte_for_each_opening_prompt_and_resample() -> None:
     random = np.random.default_rng(1)
     pairs = 160_800
     table = scores.table(np.arange(pairs), random.normal(size=pairs), random.normal(size=pairs))
     sizes = random.integers(1, 2000, size=(pairs, 2))
     clusters = np.concatenate([np.arange(130_000), random.integers(0, 130_000, size=pairs - 130_000)])
     peaks, figures = [], {}
-    for resamples in (5, 50):
+    for resamples in (64, 200):
         tracemalloc.start()
-        figures = agreement.resistance(table, sizes, clusters, Bootstrap(resamples, 1, 0.95))
+        figures = agreement.resistance(table, sizes, ClusterBootstrap(clusters, resamples, 1, 0.95))
         peaks.append(tracemalloc.get_traced_memory()[1])
         tracemalloc.stop()
     assert figures["opening_prompts"] == 130_000
     assert all(math.isfinite(value) for name, value in figures.items() if name != "independent_pairs")
     assert figures["agreement_high"] - figures["agreement_low"] == pytest.approx(2 * 1.96 * 0.5 / math.sqrt(pairs), rel=0.5)
-    assert peaks[1] < 1.1 * peaks[0]
-    assert peaks[1] < 20 * 8 * pairs  # bytes: 20 columns of floats
+    assert peaks[0] < 60 * 8 * pairs  # bytes: 60 columns of floats
+    assert peaks[1] - peaks[0] == pytest.approx(136 * 130_000, rel=0.2)
 
 
 # --- resistance in groups ---
@@ -135,7 +135,7 @@ def test_resistance_in_groups_by_hand() -> None:
         "one": np.array([False, False, True, False, False]),
         "none": np.zeros(5, dtype=bool),
     }
-    figures = agreement.resistance_by(groups, table, openings("a", "a", "b", "c", "d"), BOOTSTRAP)
+    figures = agreement.resistance_by(groups, table, over(openings("a", "a", "b", "c", "d")))
     assert (figures["some"]["pairs"], figures["some"]["opening_prompts"], figures["some"]["ties"]) == (4, 3, 1)
     assert figures["some"]["resistance"] == 0.5
     assert figures["some"]["resistance_low"] < 0.5 < figures["some"]["resistance_high"]
@@ -149,8 +149,8 @@ def test_a_group_of_all_pairs_has_the_resistance_of_the_role() -> None:
     random = np.random.default_rng(5)
     table = rewards(list(random.integers(0, 4, size=300)), list(random.integers(0, 4, size=300)))
     clusters = random.integers(0, 60, size=300)
-    whole = agreement.resistance(table, random.integers(1, 9, size=(300, 2)), clusters, BOOTSTRAP)
-    found = agreement.resistance_by({"all": np.ones(300, dtype=bool)}, table, clusters, BOOTSTRAP)["all"]
+    whole = agreement.resistance(table, random.integers(1, 9, size=(300, 2)), over(clusters))
+    found = agreement.resistance_by({"all": np.ones(300, dtype=bool)}, table, over(clusters))["all"]
     for name in ("pairs", "opening_prompts", "ties", "resistance", "resistance_low", "resistance_high"):
         assert found[name] == pytest.approx(whole[name])
 
@@ -179,7 +179,7 @@ def test_the_most_resistant_pairs_come_largest_negative_margin_first_and_of_equa
 def test_regimes_by_hand() -> None:
     control = np.array([True, True, True, False, False, False, False, True])
     aligned = np.array([True, True, True, True, True, False, False, False])
-    figures = agreement.regimes(control, aligned, openings(*"aabbccdd"), BOOTSTRAP)
+    figures = agreement.regimes(control, aligned, over(openings(*"aabbccdd")))
     assert (figures["pairs"], figures["opening_prompts"]) == (8, 4)
     expected = {"stayed_aligned": 3, "got_aligned": 2, "resists_alignment": 2, "reversed_alignment": 1}
     for name, count in expected.items():
@@ -200,7 +200,7 @@ def test_regimes_by_hand() -> None:
     ],
 )
 def test_each_pair_of_agreements_is_one_regime(control: bool, aligned: bool, regime: str) -> None:
-    figures = agreement.regimes(np.array([control]), np.array([aligned]), openings("a"), BOOTSTRAP)
+    figures = agreement.regimes(np.array([control]), np.array([aligned]), over(openings("a")))
     for name in agreement.REGIMES:
         assert figures[name]["pairs"] == (name == regime)
         assert figures[name]["share_low"] is None
@@ -217,8 +217,7 @@ def published_agreements() -> tuple[np.ndarray, np.ndarray]:
 def test_the_published_counts_give_the_published_regimes_and_agreements() -> None:
     control, aligned = published_agreements()
     pairs = len(control)
-    quick = Bootstrap(20, 1, 0.95)
-    figures = agreement.regimes(control, aligned, np.arange(pairs) // 2, quick)
+    figures = agreement.regimes(control, aligned, ClusterBootstrap(np.arange(pairs) // 2, 20, 1, 0.95))
     assert figures["pairs"] == pairs == 160_800
     assert figures["opening_prompts"] == 80_400
     assert {name: figures[name]["pairs"] for name in PUBLISHED} == PUBLISHED
@@ -226,7 +225,7 @@ def test_the_published_counts_give_the_published_regimes_and_agreements() -> Non
     assert [round(100 * figures[name]["share"], 1) for name in PUBLISHED] == [48.3, 25.8, 17.2, 8.7]
     for role, agrees in (("control", control), ("aligned", aligned)):
         table = rewards(list(agrees), [0.5] * pairs)
-        role_figures = agreement.resistance(table, np.ones((pairs, 2)), np.arange(pairs) // 2, quick)
+        role_figures = agreement.resistance(table, np.ones((pairs, 2)), ClusterBootstrap(np.arange(pairs) // 2, 20, 1, 0.95))
         assert round(role_figures["agreement"], 2) == PUBLISHED_AGREEMENT[role]
     # of the aligned role: resists + reversed
     assert role_figures["resistance"] == pytest.approx((27644 + 14065) / 160800)
@@ -235,12 +234,12 @@ def test_the_published_counts_give_the_published_regimes_and_agreements() -> Non
 def test_regimes_have_the_intervals_of_their_means() -> None:
     random = np.random.default_rng(6)
     control, aligned, clusters = random.random(300) < 0.6, random.random(300) < 0.7, random.integers(0, 60, size=300)
-    figures = agreement.regimes(control, aligned, clusters, BOOTSTRAP)
-    draw = ClusterBootstrap(clusters, BOOTSTRAP.resamples, BOOTSTRAP.seed)
+    figures = agreement.regimes(control, aligned, over(clusters))
+    draw = over(clusters)
     for name, (before, after) in agreement.REGIMES.items():
         members = (control == bool(before)) & (aligned == bool(after))
-        assert (figures[name]["share_low"], figures[name]["share_high"]) == draw.mean_interval(members, 0.95)
-    gained = draw.mean_interval(aligned.astype(float) - control, 0.95)
+        assert (figures[name]["share_low"], figures[name]["share_high"]) == draw.mean_interval(members).interval
+    gained = draw.mean_interval(aligned.astype(float) - control).interval
     assert (figures["agreement_gained_low"], figures["agreement_gained_high"]) == gained
 
 
@@ -255,7 +254,7 @@ def test_each_pair_has_the_name_of_its_regime() -> None:
 def test_pairwise_by_hand() -> None:
     first = np.array([1, 1, 1, 1, 1, 1, 0, 0, 0, 1], dtype=bool)
     second = np.array([1, 1, 0, 0, 0, 0, 1, 0, 0, 0], dtype=bool)
-    figures = agreement.pairwise(first, second, openings(*"aabbccddee"), BOOTSTRAP)
+    figures = agreement.pairwise(first, second, over(openings(*"aabbccddee")))
     assert (figures["pairs"], figures["opening_prompts"]) == (10, 5)
     assert figures["first_agreement"] == pytest.approx(0.7)
     assert figures["second_agreement"] == pytest.approx(0.3)
@@ -270,7 +269,7 @@ def test_pairwise_by_hand() -> None:
 def test_pairwise_turns_its_sign_with_the_order_of_the_roles() -> None:
     random = np.random.default_rng(2)
     first, second, clusters = random.random(200) < 0.7, random.random(200) < 0.5, random.integers(0, 40, size=200)
-    one, other = agreement.pairwise(first, second, clusters, BOOTSTRAP), agreement.pairwise(second, first, clusters, BOOTSTRAP)
+    one, other = agreement.pairwise(first, second, over(clusters)), agreement.pairwise(second, first, over(clusters))
     assert one["difference"] == pytest.approx(-other["difference"])
     assert (one["difference_low"], one["difference_high"]) == pytest.approx((-other["difference_high"], -other["difference_low"]))
     assert one["independent_pairs"] == other["independent_pairs"]
@@ -280,14 +279,14 @@ def test_pairwise_turns_its_sign_with_the_order_of_the_roles() -> None:
 
 def test_a_role_does_not_differ_from_itself() -> None:
     agrees = np.array([True, False, True, True])
-    figures = agreement.pairwise(agrees, agrees, openings(*"abcd"), BOOTSTRAP)
+    figures = agreement.pairwise(agrees, agrees, over(openings(*"abcd")))
     assert (figures["difference"], figures["difference_low"], figures["difference_high"]) == (0, 0, 0)
     assert figures["independent_pairs"] == {"mcnemar_p": 1, "mcnemar_log10_p": 0}
 
 
 def test_pairwise_on_the_published_counts() -> None:
     control, aligned = published_agreements()
-    figures = agreement.pairwise(aligned, control, np.arange(len(control)), Bootstrap(20, 1, 0.95))
+    figures = agreement.pairwise(aligned, control, ClusterBootstrap(np.arange(len(control)), 20, 1, 0.95))
     assert (figures["only_first_agrees"], figures["only_second_agrees"]) == (41445, 14065)
     assert figures["difference"] == pytest.approx((41445 - 14065) / 160800)
     assert figures["independent_pairs"]["mcnemar_p"] == 0
@@ -296,7 +295,7 @@ def test_pairwise_on_the_published_counts() -> None:
 
 @pytest.mark.parametrize("pairs", [1, 3])
 def test_pairwise_of_a_single_opening_prompt_has_no_interval(pairs: int) -> None:
-    figures = agreement.pairwise(np.ones(pairs, dtype=bool), np.zeros(pairs, dtype=bool), openings(*["a"] * pairs), BOOTSTRAP)
+    figures = agreement.pairwise(np.ones(pairs, dtype=bool), np.zeros(pairs, dtype=bool), over(openings(*["a"] * pairs)))
     assert (figures["difference"], figures["difference_low"], figures["difference_high"]) == (1, None, None)
     assert figures["independent_pairs"]["mcnemar_p"] == pytest.approx({1: 1, 3: 0.25}[pairs])
 
@@ -306,9 +305,9 @@ def test_pairwise_of_a_single_opening_prompt_has_no_interval(pairs: int) -> None
 
 def test_an_empty_subset_is_only_counted() -> None:
     none = np.zeros(0, dtype=bool)
-    assert agreement.resistance(rewards([], []), lengths(), openings(), BOOTSTRAP) == {"pairs": 0}
-    assert agreement.regimes(none, none, openings(), BOOTSTRAP) == {"pairs": 0}
-    assert agreement.pairwise(none, none, openings(), BOOTSTRAP) == {"pairs": 0}
+    assert agreement.resistance(rewards([], []), lengths(), over(openings())) == {"pairs": 0}
+    assert agreement.regimes(none, none, over(openings())) == {"pairs": 0}
+    assert agreement.pairwise(none, none, over(openings())) == {"pairs": 0}
 
 
 def test_figures_are_given_over_all_over_differing_texts_by_part_and_by_source() -> None:
@@ -356,7 +355,7 @@ def test_margins_that_are_all_alike_have_a_histogram(margins: list[float]) -> No
 def test_the_agreement_gained_is_what_got_aligned_less_what_was_reversed() -> None:
     control = np.array([True, False, False, True, False, False])
     aligned = np.array([True, True, True, False, False, True])
-    figures = agreement.regimes(control, aligned, np.array(list("aabbcc")), agreement.Bootstrap(200, 1, 0.95))
+    figures = agreement.regimes(control, aligned, ClusterBootstrap(np.array(list("aabbcc")), 200, 1, 0.95))
     assert figures["agreement_gained"] == pytest.approx((3 - 1) / 6)
     assert figures["agreement_gained_low"] <= figures["agreement_gained"] <= figures["agreement_gained_high"]
 
@@ -366,4 +365,4 @@ def test_the_agreement_gained_is_what_got_aligned_less_what_was_reversed() -> No
 )
 def test_intervals_that_cannot_be_made_are_refused(resamples: int, seed: int, level: float) -> None:
     with pytest.raises(InputError, match=r"^intervals: resamples"):
-        agreement.bootstrap(resamples, seed, level)
+        ClusterBootstrap(np.arange(3), resamples, seed, level)

@@ -2,7 +2,7 @@
 
 import numpy as np
 import pytest
-from made_up_rewrites import BOOTSTRAP, measure, resampled, rewards_table
+from made_up_rewrites import measure, over, resampled, rewards_table
 from scipy import stats
 
 from seal import doses, robustness
@@ -11,7 +11,7 @@ from seal import doses, robustness
 def test_reward_change_is_in_units_of_the_spread_and_its_intervals_are_of_resampled_opening_prompts() -> None:
     table, original, rewritten = rewards_table(50, 2)
     clusters = np.arange(50) // 3
-    measures = robustness.measure(table, clusters, {"aligned": 2.5, "control": 1.0}, BOOTSTRAP)
+    measures = robustness.measure(table, over(clusters), {"aligned": 2.5, "control": 1.0})
     figures = measures.figures["aligned"]["reward_change"]
     change = (rewritten - original) / 2.5
     assert figures["spread"] == 2.5

@@ -2,6 +2,7 @@
 
 import math
 from collections.abc import Callable
+from functools import partial
 from typing import Any
 
 import krippendorff
@@ -11,7 +12,6 @@ import pytest
 from sklearn import metrics
 
 from seal import label_agreement
-from seal.agreement import Bootstrap
 from seal.features import BOOLEANS, FEATURES, LISTS, SENTIMENT, SHOWN_BY_WORDS
 from seal.label_agreement import (
     cohen_kappa,
@@ -24,10 +24,12 @@ from seal.label_agreement import (
     raw_agreement,
     specific_agreement,
 )
+from seal.uncertainty import ClusterBootstrap
 
 SENTIMENTS = ["negative", "neutral", "positive"]
 REFUSAL, HELPFUL, INSULT = "last_response_is_refusal", "last_response_is_helpful", "last_response_contains_insult"
-BOOTSTRAP = Bootstrap(resamples=200, seed=1, level=0.95)
+over = partial(ClusterBootstrap, resamples=200, seed=1, level=0.95)
+"""Bootstrap over opening prompts, [pairs]."""
 
 
 def labels(n: int, **given: Any) -> pd.DataFrame:
@@ -46,7 +48,7 @@ def confusion(first: Any, second: Any, k: int) -> np.ndarray:
 def compared(first: pd.DataFrame, second: pd.DataFrame, clusters: Any = None, gold: bool = True, **changes: Any) -> dict[str, Any]:
     names = ("labeler", "gold" if gold else "control")
     openings = np.arange(len(first)) if clusters is None else np.array(clusters, dtype=object)
-    return compare(first, second, names, openings, BOOTSTRAP._replace(**changes), gold=gold)
+    return compare(first, second, names, over(openings, **changes), gold=gold)
 
 
 # --- published figures ---

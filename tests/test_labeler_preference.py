@@ -1,5 +1,6 @@
 """Gamma and what goes with it: by hand, against statsmodels, and on the published tables of SEAL (arXiv 2408.10270)."""
 
+from functools import partial
 from itertools import product
 from typing import Any
 
@@ -11,12 +12,13 @@ from statsmodels.stats.contingency_tables import mcnemar
 from statsmodels.stats.multitest import multipletests
 
 from seal import labeler_preference
-from seal.agreement import Bootstrap
 from seal.errors import InputError
 from seal.features import values
 from seal.labeler_preference import COMPARED, PairLabels
+from seal.uncertainty import ClusterBootstrap
 
-BOOTSTRAP = Bootstrap(resamples=50, seed=1, level=0.95)
+over = partial(ClusterBootstrap, resamples=50, seed=1, level=0.95)
+"""Bootstrap over opening prompts, [pairs]."""
 
 # SEAL's published table of labels: <harmless><helpful> of chosen | of rejected, over all 160,800 pairs.
 PUBLISHED_COMBINATIONS = {
@@ -85,7 +87,7 @@ def test_published_labels_give_the_published_gamma() -> None:
     gammas = labeler_preference.gamma(labels)
     assert {name: int((gammas == name).sum()) for name in "cri"} == PUBLISHED_GAMMA
     assert labeler_preference.label_combinations(labels) == PUBLISHED_COMBINATIONS
-    shares = labeler_preference.gamma_shares(gammas, np.arange(len(gammas)) // 2, Bootstrap(2, 1, 0.95))
+    shares = labeler_preference.gamma_shares(gammas, ClusterBootstrap(np.arange(len(gammas)) // 2, 2, 1, 0.95))
     assert {name: found["pairs"] for name, found in shares.items()} == PUBLISHED_GAMMA
     assert [found["share"] for found in shares.values()] == [28443 / 160800, 10840 / 160800, 121517 / 160800]
 
@@ -119,7 +121,7 @@ def test_labels_without_what_gamma_compares_are_refused() -> None:
 def test_without_any_labelled_pair_there_are_counts_and_nulls() -> None:
     joined = labeler_preference.by_pair(table((1, "chosen", True, True)), np.array([1, 2]), COMPARED, "labels.csv")
     agrees = np.array([True, False])
-    figures = labeler_preference.regimes_report(agrees, agrees, joined, np.array(["a", "b"]), BOOTSTRAP)
+    figures = labeler_preference.regimes_report(agrees, agrees, joined, over(np.array(["a", "b"])))
     assert (figures["labelled_pairs"], figures["unlabelled_pairs"]) == (0, 2)
     assert figures["gamma"]["c"] == {"pairs": 0, "share": None, "share_low": None, "share_high": None}
     assert figures["regimes"]["unlabelled"]["stayed_aligned"]["pairs"] == 1
@@ -148,7 +150,7 @@ def test_the_published_table_of_regimes_by_labeler() -> None:
     assert len(gammas) == 160_800
     # the slip moves 186 pairs from r to c, and nothing else
     assert {name: int((gammas == name).sum()) for name in "cri"} == {"c": 28443 + SLIPPED, "r": 10840 - SLIPPED, "i": 121517}
-    found = labeler_preference.regimes_by_gamma(control, aligned, gammas, np.arange(len(gammas)) // 2, Bootstrap(2, 1, 0.95))
+    found = labeler_preference.regimes_by_gamma(control, aligned, gammas, ClusterBootstrap(np.arange(len(gammas)) // 2, 2, 1, 0.95))
     for name, (before, after) in {
         "stayed_aligned": "cc",
         "got_aligned": "rc",
@@ -170,7 +172,7 @@ def test_the_published_table_of_regimes_by_labeler() -> None:
 
 def test_the_published_table_sets_control_aligned_and_the_labeler_against_each_other() -> None:
     control, gammas, aligned = published_rows()
-    found = labeler_preference.agreement_with_human(control, aligned, gammas, np.arange(len(gammas)), Bootstrap(2, 1, 0.95))
+    found = labeler_preference.agreement_with_human(control, aligned, gammas, ClusterBootstrap(np.arange(len(gammas)), 2, 1, 0.95))
     assert (found["pairs"], found["indifferent"]) == (28629 + 10654, 121517)
     discordant = {name: (each["only_first_agrees"], each["only_second_agrees"]) for name, each in found.items() if isinstance(each, dict)}
     assert discordant == {
@@ -190,7 +192,7 @@ def test_the_three_tests_are_those_of_statsmodels_adjusted_by_its_holm() -> None
     random = np.random.default_rng(3)
     control, aligned = random.random(400) < 0.5, random.random(400) < 0.58
     gammas = random.choice(["c", "r", "i", "unlabelled"], size=400, p=[0.4, 0.3, 0.2, 0.1]).astype(object)
-    found = labeler_preference.agreement_with_human(control, aligned, gammas, random.integers(0, 99, size=400), BOOTSTRAP)
+    found = labeler_preference.agreement_with_human(control, aligned, gammas, over(random.integers(0, 99, size=400)))
     decided = (gammas == "c") | (gammas == "r")
     sides = {"control": control[decided], "aligned": aligned[decided], "labeler": gammas[decided] == "c"}
     names = ["aligned_control", "aligned_labeler", "control_labeler"]
@@ -207,14 +209,14 @@ def test_the_three_tests_are_those_of_statsmodels_adjusted_by_its_holm() -> None
 def test_a_role_that_follows_the_labeler_does_not_differ_from_it() -> None:
     gammas = np.array(["c", "r", "i", "c", "r", "unlabelled"], dtype=object)
     control, aligned = gammas == "c", gammas != "c"
-    found = labeler_preference.agreement_with_human(control, aligned, gammas, np.arange(6), BOOTSTRAP)
+    found = labeler_preference.agreement_with_human(control, aligned, gammas, over(np.arange(6)))
     assert (found["control_labeler"]["difference"], found["control_labeler"]["independent_pairs"]["mcnemar_p"]) == (0, 1)
     assert (found["aligned_labeler"]["only_first_agrees"], found["aligned_labeler"]["only_second_agrees"]) == (2, 2)
 
 
 def test_one_pair_has_figures_without_intervals() -> None:
     agrees = np.array([True])
-    figures = labeler_preference.regimes_report(agrees, ~agrees, labels_of(["11|00"]), np.array(["a"]), BOOTSTRAP)
+    figures = labeler_preference.regimes_report(agrees, ~agrees, labels_of(["11|00"]), over(np.array(["a"])))
     assert figures["gamma"]["c"] == {"pairs": 1, "share": 1, "share_low": None, "share_high": None}
     assert figures["regimes"]["c"]["reversed_alignment"]["pairs"] == 1
     assert figures["agreement_with_human"]["aligned_labeler"]["difference_low"] is None

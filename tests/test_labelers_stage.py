@@ -162,7 +162,7 @@ def test_the_control_against_gold_and_against_the_labeler(labelling: Labelling) 
     figures = labelling.measure()
     refusal = figures["control_gold"]["features"][REFUSAL]
     assert refusal["positives"] == {"control": 3, "gold": 3}
-    assert refusal["cohen_kappa"] == {"value": 1, "low": 1, "high": 1}
+    assert {name: refusal["cohen_kappa"][name] for name in ("value", "low", "high")} == {"value": 1, "low": 1, "high": 1}
     refusal = figures["labeler_control"]["features"][REFUSAL]
     # of 10 texts: both 1, only the labeler 2, only the control 2, neither 5
     assert refusal["positives"] == {"labeler": 3, "control": 3}

@@ -1,14 +1,17 @@
 """The tables that plots are drawn from, by hand and against second implementations."""
 
+from functools import partial
+
 import numpy as np
 import pandas as pd
 import pytest
 
 from seal import label_agreement, labeler_preference, plot_tables, scores
-from seal.agreement import Bootstrap
 from seal.labeler_preference import PairLabels
+from seal.uncertainty import ClusterBootstrap
 
-BOOTSTRAP = Bootstrap(resamples=200, seed=1, level=0.95)
+over = partial(ClusterBootstrap, resamples=200, seed=1, level=0.95)
+"""Bootstrap over opening prompts, [pairs]."""
 HELPFUL, SENTIMENT = "last_response_is_helpful", "last_response_sentiment"
 
 
@@ -21,12 +24,12 @@ def rewards(*pairs: tuple[float, float]) -> pd.DataFrame:
     return scores.table(np.arange(len(values)), values[:, 0], values[:, 1])
 
 
-def by_resampling(values: np.ndarray, clusters: np.ndarray) -> list[float]:
-    """The interval of a mean, from one resample of whole clusters after the other."""
-    random = np.random.default_rng(BOOTSTRAP.seed)
-    groups = [values[clusters == cluster] for cluster in np.unique(clusters)]
+def by_resampling(values: np.ndarray, clusters: np.ndarray, members: np.ndarray) -> list[float]:
+    """The interval of a mean over members, from one resample of whole clusters of all after the other."""
+    random = np.random.default_rng(1)
+    groups = [values[(clusters == cluster) & members] for cluster in np.unique(clusters)]
     means = []
-    for _ in range(BOOTSTRAP.resamples):
+    for _ in range(200):
         drawn = random.integers(len(groups), size=len(groups))
         means.append(np.concatenate([groups[number] for number in drawn]).mean())
     return list(np.quantile(means, [0.025, 0.975]))
@@ -45,7 +48,7 @@ ALIGNED = np.array([1, 1, 1, 1, 1, 0, 0, 1], dtype=bool)
 
 
 def mosaic(gammas: np.ndarray = GAMMAS, clusters: str = "abcdefgh") -> pd.DataFrame:
-    return plot_tables.agreement_by_gamma({"control": CONTROL, "aligned": ALIGNED}, gammas, names(clusters), BOOTSTRAP)
+    return plot_tables.agreement_by_gamma({"control": CONTROL, "aligned": ALIGNED}, gammas, over(names(clusters)))
 
 
 def test_the_mosaic_by_hand() -> None:
@@ -71,10 +74,10 @@ def test_the_areas_of_the_mosaic_add_up_to_the_agreement_of_the_role() -> None:
 def test_intervals_of_the_mosaic_are_by_opening_prompt_within_gamma() -> None:
     random = np.random.default_rng(3)
     gammas, agrees, clusters = random.choice(names("cri"), 400), random.random(400) < 0.6, random.integers(0, 60, 400)
-    table = plot_tables.agreement_by_gamma({"aligned": agrees}, gammas, clusters, BOOTSTRAP).set_index("gamma")
+    table = plot_tables.agreement_by_gamma({"aligned": agrees}, gammas, over(clusters)).set_index("gamma")
     for gamma in "cri":
         members = gammas == gamma
-        expected = by_resampling(agrees[members], clusters[members])
+        expected = by_resampling(agrees, clusters, members)
         assert table.loc[gamma, ["low", "high"]].tolist() == pytest.approx(expected, rel=1e-5)
 
 
@@ -99,7 +102,7 @@ def test_unlabelled_pairs_have_a_rectangle_of_their_own_where_there_are_any() ->
 def test_regimes_by_gamma_are_those_of_the_measure() -> None:
     gammas = GAMMAS.copy()
     gammas[7] = labeler_preference.UNLABELLED
-    figures = labeler_preference.regimes_by_gamma(CONTROL, ALIGNED, gammas, names("abcdefgh"), BOOTSTRAP)
+    figures = labeler_preference.regimes_by_gamma(CONTROL, ALIGNED, gammas, over(names("abcdefgh")))
     table = plot_tables.regimes_by_gamma(figures)
     assert list(table.columns) == ["gamma", "regime", "n", "pairs", "share", "low", "high"]
     assert len(table) == 16
@@ -117,7 +120,7 @@ def test_regimes_by_gamma_are_those_of_the_measure() -> None:
 
 
 def test_a_gamma_without_pairs_keeps_its_rows_and_unlabelled_pairs_have_none_where_all_are_labelled() -> None:
-    figures = labeler_preference.regimes_by_gamma(CONTROL, ALIGNED, names("cccccccc"), names("abcdefgh"), BOOTSTRAP)
+    figures = labeler_preference.regimes_by_gamma(CONTROL, ALIGNED, names("cccccccc"), over(names("abcdefgh")))
     table = plot_tables.regimes_by_gamma(figures)
     assert table["gamma"].tolist() == 4 * ["c"] + 4 * ["i"] + 4 * ["r"]
     empty = table[table["gamma"] == "i"]
@@ -183,8 +186,8 @@ def labelled(helpful: list[bool], sentiment: list[str], topics: list[list[str]])
 def test_agreement_of_labelers_by_hand() -> None:
     first = labelled([True, True, False, False], ["neutral"] * 4, [["People and self"], [], [], []])
     second = labelled([True, False, False, False], ["neutral", "neutral", "negative", "positive"], [[], [], [], []])
-    compared = label_agreement.compare(first, second, ("labeler", "gold"), names("abcd"), BOOTSTRAP, gold=True)
-    between = label_agreement.compare(first, second, ("labeler", "control"), names("abcd"), BOOTSTRAP, gold=False)
+    compared = label_agreement.compare(first, second, ("labeler", "gold"), over(names("abcd")), gold=True)
+    between = label_agreement.compare(first, second, ("labeler", "control"), over(names("abcd")), gold=False)
     nothing = label_agreement.without_gold("none")
     figures = {"labeler_gold": compared, "labeler_gold_reserved": nothing, "control_gold": nothing, "labeler_control": between}
     table = plot_tables.labeler_agreement({**figures, "gold": {"texts": 4}})
@@ -222,7 +225,7 @@ def sides(chosen: list[bool], rejected: list[bool], tones: tuple[list[str], list
 def test_mean_labels_by_hand() -> None:
     tones = (["positive", "neutral", "negative", "positive"], ["negative", "negative", "negative", "neutral"])
     labels = sides([True, True, True, False], [True, False, False, False], tones, [True, True, False, True, True])
-    table = plot_tables.label_means(labels, names("aabcd"), BOOTSTRAP)
+    table = plot_tables.label_means(labels, over(names("aabcd")))
     assert list(table.columns) == ["feature", "side", "mean", "low", "high", "n", "left_out"]
     assert table[["feature", "side", "mean"]].to_numpy().tolist() == [
         [HELPFUL, "chosen", 0.75],
@@ -241,18 +244,18 @@ def test_intervals_of_mean_labels_are_by_opening_prompt() -> None:
     chosen, rejected = (random.random(300) < share for share in (0.7, 0.4))
     clusters = random.integers(0, 50, 300)
     tones = (["neutral"] * 300, ["neutral"] * 300)
-    table = plot_tables.label_means(sides(list(chosen), list(rejected), tones, [True] * 300), clusters, BOOTSTRAP).set_index(
-        ["feature", "side"]
-    )
+    table = plot_tables.label_means(sides(list(chosen), list(rejected), tones, [True] * 300), over(clusters)).set_index(["feature", "side"])
     difference = chosen.astype(float) - rejected
     for side, values in {"chosen": chosen, "rejected": rejected, "difference": difference}.items():
-        assert table.loc[(HELPFUL, side), ["low", "high"]].tolist() == pytest.approx(by_resampling(values, clusters), rel=1e-5)
+        assert table.loc[(HELPFUL, side), ["low", "high"]].tolist() == pytest.approx(
+            by_resampling(values, clusters, np.ones(300, dtype=bool)), rel=1e-5
+        )
 
 
 @pytest.mark.parametrize("pairs", [0, 1])
 def test_mean_labels_of_one_pair_have_no_interval_and_of_none_no_value(pairs: int) -> None:
     labels = sides([True] * pairs, [False] * pairs, (["neutral"] * pairs, ["neutral"] * pairs), [False] * (3 - pairs) + [True] * pairs)
-    table = plot_tables.label_means(labels, names("abc"), BOOTSTRAP)
+    table = plot_tables.label_means(labels, over(names("abc")))
     assert cells(table[["mean"]]) == [[value] for value in ([1, 0, 1, 0, 0, 0] if pairs else [None] * 6)]
     assert table[["low", "high"]].isna().all(axis=None)
     assert set(table["left_out"]) == {3 - pairs}
@@ -260,4 +263,4 @@ def test_mean_labels_of_one_pair_have_no_interval_and_of_none_no_value(pairs: in
 
 def test_labels_without_any_feature_that_has_a_mean_give_an_empty_table() -> None:
     empty = pd.DataFrame({"topics": [["People and self"]]})
-    assert len(plot_tables.label_means(PairLabels(empty, empty, np.array([True])), names("a"), BOOTSTRAP)) == 0
+    assert len(plot_tables.label_means(PairLabels(empty, empty, np.array([True])), over(names("a")))) == 0

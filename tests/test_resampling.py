@@ -5,11 +5,10 @@ from typing import Any
 
 import numpy as np
 import pytest
-from made_up_rewrites import BOOTSTRAP, margins, measure, resampled, table_of
+from made_up_rewrites import RESAMPLES, margins, measure, over, resampled, table_of
 from scipy import stats
 
 from seal.resampling import correlation, mean, resolved, undefined
-from seal.uncertainty import ClusterBootstrap
 
 CLUSTERS = np.arange(40) // 4
 ENDS = [0.025, 0.975]
@@ -17,7 +16,7 @@ ENDS = [0.025, 0.975]
 
 def figures_of(figures: dict[str, Any], clusters: np.ndarray = CLUSTERS) -> Any:
     """As they would be read from a metrics file: with no NaN in them."""
-    found = resolved(figures, ClusterBootstrap(clusters, BOOTSTRAP.resamples, BOOTSTRAP.seed), 0.95)
+    found = resolved(figures, over(clusters))
     return json.loads(json.dumps(found, allow_nan=False))
 
 
@@ -81,7 +80,7 @@ def test_a_mean_whose_members_a_few_resamples_lack_counts_them() -> None:
         found = figures_of({"height": mean(values, members)})
         drawn = [values[rows][members[rows]].mean() for rows in resampled(40, CLUSTERS) if members[rows].any()]
         assert found["height"] == pytest.approx(values[members].mean())
-        assert found["height_undefined_resamples"] == BOOTSTRAP.resamples - len(drawn) > 0
+        assert found["height_undefined_resamples"] == RESAMPLES - len(drawn) > 0
         ends = pytest.approx(np.quantile(drawn, ENDS).tolist()) if has_interval else [None, None]
         assert [found["height_low"], found["height_high"]] == ends
 

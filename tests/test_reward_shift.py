@@ -1,6 +1,7 @@
 """Reward shift: by hand, against scipy and statsmodels, and on planted turns and effects."""
 
 import math
+from functools import partial
 from typing import Any
 
 import numpy as np
@@ -11,11 +12,13 @@ from scipy import stats
 from statsmodels.stats.multitest import multipletests
 
 from seal import reward_shift
-from seal.agreement import REGIMES, Bootstrap
+from seal.agreement import REGIMES
 from seal.labeler_preference import PairLabels
 from seal.reward_shift import Shift
+from seal.uncertainty import ClusterBootstrap
 
-BOOTSTRAP = Bootstrap(resamples=400, seed=1, level=0.95)
+over = partial(ClusterBootstrap, resamples=400, seed=1, level=0.95)
+"""Bootstrap over opening prompts, [pairs]."""
 HELPFUL, HARMLESS, HONEST = "last_response_is_helpful", "last_response_is_harmless", "last_response_is_honest"
 SENTIMENT = "last_response_sentiment"
 
@@ -28,9 +31,10 @@ def shift_of(theta: np.ndarray) -> Shift:
     return Shift(theta, theta, theta, theta)
 
 
-def theta_figures(theta: Any, clusters: np.ndarray | None = None, bootstrap: Bootstrap = BOOTSTRAP) -> dict[str, Any]:
+def theta_figures(theta: Any, clusters: np.ndarray | None = None, resamples: int = 400) -> dict[str, Any]:
     angles = np.array(theta, dtype=float)
-    found: dict[str, Any] = reward_shift.figures(shift_of(angles), np.arange(len(angles)) if clusters is None else clusters, bootstrap)
+    draw = over(np.arange(len(angles)) if clusters is None else clusters, resamples=resamples)
+    found: dict[str, Any] = reward_shift.figures(shift_of(angles), draw)
     return dict(found["theta"])
 
 
@@ -119,7 +123,7 @@ def test_figures_of_angles_are_those_of_scipy() -> None:
 
 def test_intervals_are_those_of_a_bootstrap_by_scipy() -> None:
     theta = np.random.default_rng(5).normal(20, 60, size=200)
-    found = theta_figures(theta, bootstrap=Bootstrap(4000, 1, 0.95))
+    found = theta_figures(theta, resamples=4000)
     for name, statistic in (
         ("mean", np.mean),
         ("circular_mean", lambda each, axis: stats.circmean(each, high=180, low=-180, axis=axis)),
@@ -181,7 +185,7 @@ def test_without_any_angle_every_figure_is_null_with_a_reason() -> None:
 def test_groups_are_measured_apart_and_empty_ones_counted() -> None:
     theta = np.array([10.0, 20.0, -30.0])
     groups = {"first": np.array([True, True, False]), "none": np.zeros(3, dtype=bool)}
-    found = reward_shift.by_group(shift_of(theta), groups, np.array(["a", "b", "b"]), BOOTSTRAP)
+    found = reward_shift.by_group(shift_of(theta), groups, over(np.array(["a", "b", "b"])))
     assert found["none"] == {"pairs": 0}
     assert (found["first"]["pairs"], found["first"]["opening_prompts"], found["first"]["theta"]["mean"]) == (2, 2, 15)
 
@@ -210,7 +214,7 @@ def test_a_constant_reward_has_no_angle_after_centring_and_its_margins_no_unit(r
     assert np.isnan(found.theta).all() == (reward == 0)
     assert not np.isnan(found.change_of_margin).any()
     assert np.isnan(found.change_of_scaled_margin).all()
-    figures = reward_shift.figures(found, np.arange(7), BOOTSTRAP)
+    figures = reward_shift.figures(found, over(np.arange(7)))
     assert figures["theta_centred"]["undefined"] == 7
     assert "do not vary" in figures["change_of_scaled_margin"]["mean_reason"]
 

@@ -7,7 +7,6 @@ import numpy as np
 import pandas as pd
 import pytest
 from made_up_rewrites import (
-    BOOTSTRAP,
     PUBLISHED,
     PUBLISHED_AGREEMENT,
     SIDES,
@@ -16,6 +15,7 @@ from made_up_rewrites import (
     margins,
     measure,
     outcomes,
+    over,
     published_table,
     resampled,
     rewards_table,
@@ -89,7 +89,7 @@ def test_correlations_and_their_intervals_are_those_of_scipy_on_resampled_openin
 
 def test_no_pair_is_only_counted() -> None:
     assert measure(table_of(0)) == Measures({"pairs": 0}, [], [], [])
-    assert robustness.beyond(table_of(0), table_of(0), np.array([]), BOOTSTRAP) == {"pairs": 0}
+    assert robustness.beyond(table_of(0), table_of(0), over(np.array([]))) == {"pairs": 0}
 
 
 def test_one_pair_has_figures_and_neither_intervals_nor_correlations() -> None:
@@ -121,7 +121,7 @@ def test_ties_everywhere_agree_nowhere_and_nothing_is_at_risk() -> None:
 
 def test_a_reward_that_is_the_same_for_all_has_no_unit_to_measure_its_change_in() -> None:
     columns = {f"{version}_{side}_score_rm_aligned": np.full(20, 0.1) for version in ("original", "rewritten") for side in SIDES}
-    measures = robustness.by_similarity(table_of(20, **columns), np.ones(20, dtype=bool), np.arange(20), BOOTSTRAP)["all"]
+    measures = robustness.by_similarity(table_of(20, **columns), np.ones(20, dtype=bool), over(np.arange(20)))["all"]
     figures = measures.figures
     assert figures["aligned"]["reward_change"]["spread"] == 0
     assert "no unit" in figures["aligned"]["reward_change"]["reason"]
@@ -155,7 +155,9 @@ def test_no_label_at_all() -> None:
 
 def report(rewritten: pd.DataFrame, noise: dict[str, pd.DataFrame], openings: "pd.Series[Any] | None" = None) -> Any:
     known = pd.Series(range(100), index=range(100)) if openings is None else openings
-    return json.loads(json.dumps(robustness.report(rewritten, noise, known, 0.9, BOOTSTRAP).figures, allow_nan=False))
+    return json.loads(
+        json.dumps(robustness.report(rewritten, noise, known.index.to_numpy(), over(known.to_numpy()), 0.9).figures, allow_nan=False)
+    )
 
 
 def test_similar_pairs_are_those_with_both_texts_similar_and_share_the_unit_of_all() -> None:
@@ -276,7 +278,7 @@ def test_rewrites_that_differ_by_chance_alone_are_not_beyond_the_noise_between_t
 
 
 def whole_report(rewritten: pd.DataFrame, noise: dict[str, pd.DataFrame]) -> robustness.Report:
-    return robustness.report(rewritten, noise, pd.Series(range(100)), 0.9, BOOTSTRAP)
+    return robustness.report(rewritten, noise, np.arange(100), over(np.arange(100)), 0.9)
 
 
 def test_the_table_of_flips_has_a_row_for_each_level_outcome_and_population_of_all_tables() -> None:

@@ -37,7 +37,7 @@ def test_interval_of_a_mean_is_that_of_resampled_whole_clusters(level: float) ->
     values, clusters = uneven_clusters(1)
     means = [drawn.mean() for drawn in resample_by_hand(values, clusters, 300, seed=7)]
     expected = np.quantile(means, [(1 - level) / 2, (1 + level) / 2])
-    assert ClusterBootstrap(clusters, 300, seed=7).mean_interval(values, level) == pytest.approx(tuple(expected), rel=1e-12)
+    assert ClusterBootstrap(clusters, 300, 7, level).mean_interval(values).interval == pytest.approx(tuple(expected), rel=1e-12)
 
 
 @pytest.mark.parametrize("spreads", [6, 0.5, 0])
@@ -48,7 +48,7 @@ def test_interval_of_a_median_is_that_of_resampled_whole_clusters(kind: str, spr
     values = {"all differ": values, "many are equal": np.round(values), "nearly all are equal": (values > 2).astype(float)}[kind]
     medians = [np.median(drawn) for drawn in resample_by_hand(values, clusters, 300, seed=7)]
     expected = np.quantile(medians, [0.05, 0.95])
-    assert ClusterBootstrap(clusters, 300, seed=7).intervals(0.9, medians=[values])[0] == pytest.approx(tuple(expected), rel=1e-12)
+    assert ClusterBootstrap(clusters, 300, 7, 0.9).intervals(medians=[values])[0].interval == pytest.approx(tuple(expected), rel=1e-12)
 
 
 def test_intervals_of_medians_of_a_few_observations_are_those_of_resampled_whole_clusters() -> None:
@@ -57,17 +57,17 @@ def test_intervals_of_medians_of_a_few_observations_are_those_of_resampled_whole
         clusters = random.integers(2, 6, size=random.integers(3, 12))
         values = random.integers(-3, 4, size=len(clusters)).astype(float)
         medians = [np.median(drawn) for drawn in resample_by_hand(values, clusters, 40, seed=case)]
-        found = ClusterBootstrap(clusters, 40, seed=case).intervals(0.5, medians=[values])[0]
+        found = ClusterBootstrap(clusters, 40, case, 0.5).intervals(medians=[values])[0].interval
         assert found == (pytest.approx(tuple(np.quantile(medians, [0.25, 0.75]))) if len(set(clusters)) > 1 else None)
 
 
 def test_intervals_in_one_draw_are_those_of_each_alone_in_their_order() -> None:
     values, clusters = uneven_clusters(3)
-    draw = ClusterBootstrap(clusters, 100, seed=7)
-    alone = [draw.mean_interval(values, 0.9), draw.mean_interval(values > 0, 0.9), *draw.intervals(0.9, medians=[values])]
-    together = draw.intervals(0.9, means=[values, values > 0], medians=[values])
-    assert np.array(together) == pytest.approx(np.array(alone), rel=1e-12)
-    assert draw.intervals(0.9) == []
+    draw = ClusterBootstrap(clusters, 100, 7, 0.9)
+    alone = [draw.mean_interval(values), draw.mean_interval(values > 0), *draw.intervals(medians=[values])]
+    together = draw.intervals(means=[values, values > 0], medians=[values])
+    assert np.array([found.interval for found in together]) == pytest.approx(np.array([found.interval for found in alone]), rel=1e-12)
+    assert draw.intervals() == []
 
 
 @pytest.mark.parametrize("level", [0.5, 0.95])
@@ -79,20 +79,20 @@ def test_equal_clusters_give_the_interval_of_scipys_bootstrap_over_cluster_means
     reference = stats.bootstrap(
         (cluster_means,), np.mean, n_resamples=8000, confidence_level=level, method="percentile", rng=np.random.default_rng(99)
     )
-    interval = ClusterBootstrap(np.repeat(np.arange(50), 4), 8000, seed=1).mean_interval(values.ravel(), level)
+    interval = ClusterBootstrap(np.repeat(np.arange(50), 4), 8000, 1, level).mean_interval(values.ravel()).interval
     # an end of the interval has a Monte Carlo error of about 0.03 standard errors at 8000 resamples, in either implementation
     assert interval == pytest.approx(tuple(reference.confidence_interval), abs=0.15 * reference.standard_error)
 
 
 def test_observations_in_clusters_of_one_give_the_plain_bootstrap_and_about_wilsons_interval() -> None:
     agrees = np.arange(1000) < 640
-    interval = ClusterBootstrap(np.arange(1000), 4000, seed=1).mean_interval(agrees, 0.95)
+    interval = ClusterBootstrap(np.arange(1000), 4000, 1, 0.95).mean_interval(agrees).interval
     assert interval == pytest.approx(proportion_confint(640, 1000, 0.05, method="wilson"), abs=0.003)
 
 
 def test_the_same_seed_gives_the_same_interval_and_another_seed_another() -> None:
     values, clusters = uneven_clusters(4)
-    first, again, other = (ClusterBootstrap(clusters, 200, seed=seed).mean_interval(values, 0.95) for seed in (1, 1, 2))
+    first, again, other = (ClusterBootstrap(clusters, 200, seed, 0.95).mean_interval(values).interval for seed in (1, 1, 2))
     assert first == again
     assert first != other
 
@@ -100,29 +100,102 @@ def test_the_same_seed_gives_the_same_interval_and_another_seed_another() -> Non
 def test_labels_of_clusters_may_be_any_texts_and_are_counted_once() -> None:
     values, clusters = uneven_clusters(5)
     named = np.array([f"opening {cluster:02}" for cluster in clusters], dtype=object)
-    bootstrap = ClusterBootstrap(named, 100, seed=1)
+    bootstrap = ClusterBootstrap(named, 100, 1, 0.9)
     assert bootstrap.codes.tolist() == np.unique(named, return_inverse=True)[1].tolist()
     assert bootstrap.clusters == 40
-    assert bootstrap.mean_interval(values, 0.9) == ClusterBootstrap(clusters, 100, seed=1).mean_interval(values, 0.9)
+    assert bootstrap.mean_interval(values) == ClusterBootstrap(clusters, 100, 1, 0.9).mean_interval(values)
 
 
 @pytest.mark.parametrize("clusters", [[], ["one"], ["one"] * 5])
 def test_fewer_than_two_clusters_leave_no_interval(clusters: list[str]) -> None:
-    bootstrap = ClusterBootstrap(np.array(clusters, dtype=object), 10, seed=1)
+    bootstrap = ClusterBootstrap(np.array(clusters, dtype=object), 10, 1, 0.95)
     values = np.arange(len(clusters), dtype=float)
     assert bootstrap.clusters == len(set(clusters))
-    assert bootstrap.mean_interval(values, 0.95) is None
-    assert bootstrap.intervals(0.95, means=[values, values], medians=[values]) == [None] * 3
+    assert bootstrap.mean_interval(values) == (None, 0)
+    assert bootstrap.intervals(means=[values, values], medians=[values]) == [(None, 0)] * 3
+    assert bootstrap.mean_intervals_of_groups(values, [np.ones(len(values), dtype=bool)]) == [(None, 0)]
 
 
-@pytest.mark.parametrize("at_once", [1, 40 * 7, 4_000_000])
+@pytest.mark.parametrize("at_once", [1, 7, 4_000_000])
 def test_totals_are_those_of_resampled_whole_clusters_however_many_are_drawn_at_once(at_once: int, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(uncertainty, "_WEIGHTS_AT_ONCE", at_once)
+    for name in ("_CLUSTERS_AT_ONCE", "_DRAWN_AT_ONCE"):
+        monkeypatch.setattr(uncertainty, name, at_once)
     values, clusters = uneven_clusters(6)
-    bootstrap = ClusterBootstrap(clusters, 60, seed=3)
+    bootstrap = ClusterBootstrap(clusters, 60, 3, 0.95)
     by_cluster = np.stack([np.bincount(bootstrap.codes, values), np.bincount(bootstrap.codes)], axis=1)
     expected = [(drawn.sum(), len(drawn)) for drawn in resample_by_hand(values, clusters, 60, seed=3)]
     assert bootstrap.totals(by_cluster) == pytest.approx(np.array(expected), rel=1e-12)
+
+
+# --- groups ---
+
+
+def of_group_by_hand(values: np.ndarray, clusters: np.ndarray, members: np.ndarray, resamples: int, seed: int) -> list[np.ndarray]:
+    """Values of a group's members in resamples of all clusters."""
+    both = resample_by_hand(np.stack([values, members], axis=1), clusters, resamples, seed)
+    return [drawn[drawn[:, 1] == 1, 0] for drawn in both]
+
+
+def group_of(kind: str, clusters: np.ndarray) -> np.ndarray:
+    """A third of the observations, those of three of the 40 clusters, or those of some clusters, but for one of each."""
+    if kind == "anyone":
+        return np.random.default_rng(8).random(len(clusters)) < 1 / 3
+    if kind == "three clusters":
+        return np.isin(clusters, (3, 17, 39))
+    return (clusters % 2 == 0) & (np.diff(clusters, prepend=-1) != 0)
+
+
+@pytest.mark.parametrize("spreads", [6, 0])
+@pytest.mark.parametrize("kind", ["anyone", "three clusters", "half of the clusters"])
+def test_intervals_of_a_group_are_those_of_its_members_in_resamples_of_all_clusters(
+    kind: str, spreads: float, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(uncertainty, "_SPREADS", spreads)
+    values, clusters = uneven_clusters(9)
+    members = group_of(kind, clusters)
+    drawn = of_group_by_hand(values, clusters, members, 300, seed=7)
+    lacking = sum(not len(found) for found in drawn)
+    assert (lacking > 0) == (kind == "three clusters")  # (37 / 40)^40 = 4 % of the resamples have none of them
+    group = ClusterBootstrap(clusters, 300, 7, 0.9)[members]
+    mean, median = group.intervals(means=[values[members]], medians=[values[members]])
+    assert (group.clusters, len(group)) == (len(set(clusters[members])), members.sum())
+    assert mean.undefined == median.undefined == lacking
+    for found, statistic in ((mean, np.mean), (median, np.median)):
+        expected = np.quantile([statistic(each) for each in drawn if len(each)], [0.05, 0.95])
+        assert found.interval == pytest.approx(tuple(expected), rel=1e-12)
+
+
+def test_intervals_of_several_groups_at_once_are_those_of_each_by_hand() -> None:
+    values, clusters = uneven_clusters(10)
+    groups = [group_of(kind, clusters) for kind in ("anyone", "three clusters")] + [clusters == 5, np.zeros(len(clusters), dtype=bool)]
+    found = ClusterBootstrap(clusters, 200, 7, 0.8).mean_intervals_of_groups(values, groups)
+    for members, of_group in zip(groups[:2], found, strict=False):
+        means = [each.mean() for each in of_group_by_hand(values, clusters, members, 200, seed=7) if len(each)]
+        assert of_group.interval == pytest.approx(tuple(np.quantile(means, [0.1, 0.9])), rel=1e-12)
+        assert of_group.undefined == 200 - len(means)
+    assert found[2:] == [(None, 0), (None, 0)]  # one cluster, and none
+    assert ClusterBootstrap(clusters, 200, 7, 0.8).mean_intervals_of_groups(values, []) == []
+
+
+def test_a_group_of_a_group_is_that_of_all() -> None:
+    values, clusters = uneven_clusters(11)
+    outer, inner = clusters > 12, np.arange(len(clusters)) % 3 > 0
+    draw = ClusterBootstrap(clusters, 100, 7, 0.9)
+    both = outer & inner
+    drawn = of_group_by_hand(values, clusters, both, 100, seed=7)
+    expected = np.quantile([each.mean() for each in drawn], [0.05, 0.95])
+    for group in (draw[outer][inner[outer]], draw[np.flatnonzero(both)]):
+        assert group.mean_interval(values[both]).interval == pytest.approx(tuple(expected), rel=1e-12)
+
+
+def test_a_group_that_too_many_resamples_lack_has_no_interval() -> None:
+    # Two of 40 clusters: (38 / 40)^40 = 13 % of the resamples have neither, more than a tenth.
+    values, clusters = uneven_clusters(12)
+    members = clusters < 2
+    lacking = sum(not len(each) for each in of_group_by_hand(values, clusters, members, 500, seed=7))
+    group = ClusterBootstrap(clusters, 500, 7, 0.9)[members]
+    assert lacking > 50
+    assert group.intervals(means=[values[members]], medians=[values[members]]) == [(None, lacking)] * 2
 
 
 # --- the bootstrap against planted truths ---
@@ -146,7 +219,7 @@ def agreement_that_goes_by_cluster(random: np.random.Generator) -> tuple[np.ndar
 def test_intervals_over_clusters_hold_the_planted_agreement_as_often_as_they_say() -> None:
     def holds(random: np.random.Generator) -> bool:
         agrees, clusters, truth = agreement_that_goes_by_cluster(random)
-        interval = ClusterBootstrap(clusters, 300, seed=int(random.integers(2**31))).mean_interval(agrees, 0.95)
+        interval = ClusterBootstrap(clusters, 300, int(random.integers(2**31)), 0.95).mean_interval(agrees).interval
         assert interval is not None
         return interval.low <= truth <= interval.high
 
@@ -170,7 +243,7 @@ def test_intervals_of_a_paired_difference_hold_the_planted_one_as_often_as_they_
         ease = random.beta(1, 1, size=120)[clusters]
         first, second = random.random(len(clusters)) < 0.3 + 0.6 * ease, random.random(len(clusters)) < 0.8 * ease
         difference = first.astype(float) - second.astype(float)
-        interval = ClusterBootstrap(clusters, 300, seed=int(random.integers(2**31))).mean_interval(difference, 0.95)
+        interval = ClusterBootstrap(clusters, 300, int(random.integers(2**31)), 0.95).mean_interval(difference).interval
         assert interval is not None
         return interval.low <= 0.2 <= interval.high
 
@@ -181,7 +254,7 @@ def test_intervals_of_a_median_hold_the_planted_one_as_often_as_they_say() -> No
     def holds(random: np.random.Generator) -> bool:
         clusters = np.repeat(np.arange(80), random.integers(1, 6, size=80))
         margins = 1.5 + random.normal(size=80)[clusters] + random.normal(size=len(clusters))
-        interval = ClusterBootstrap(clusters, 200, seed=int(random.integers(2**31))).intervals(0.95, medians=[margins])[0]
+        interval = ClusterBootstrap(clusters, 200, int(random.integers(2**31)), 0.95).intervals(medians=[margins])[0].interval
         assert interval is not None
         return interval.low <= 1.5 <= interval.high
 
