@@ -261,5 +261,6 @@ def margin_histogram(scores: pd.DataFrame, bins: int = 40) -> pd.DataFrame:
     margins = scores["chosen_score"].to_numpy(dtype=float) - scores["rejected_score"].to_numpy(dtype=float)
     spread = (margins.std() if len(margins) else 0.0) or 1.0
     edges = np.linspace(-4, 4, bins + 1)
-    counts, _ = np.histogram(np.clip(margins / spread, -4, 4), edges)
+    # Turned round, bins hold their right end and not their left: a tie lies left of 0, as it is no agreement.
+    counts = np.histogram(-np.clip(margins / spread, -4, 4), edges)[0][::-1]
     return pd.DataFrame({"margin": np.round((edges[:-1] + edges[1:]) / 2, 3), "share": np.round(counts / max(len(margins), 1), 6)})

@@ -113,6 +113,7 @@ def report(
         "reward_sd": question.spread,
         "dropped": columns.left_out | left.dropped,
         "within_pair": {**counts_of(within), "features": _headline(within)},
+        "within_pair_with_intercept": {**counts_of(intercept), "features": _beside_intercept(intercept)},
         "chosen_beyond_features": _chosen_beyond_features(intercept),
         "change": change,
         "corrected": corrected,
@@ -259,6 +260,10 @@ def _headline(rows: list[dict[str, Any]]) -> dict[str, Any]:
         | {name: row[name] for name in ("minimal_detectable", "reason") if row[name] is not None}
         for row in rows
     }
+
+
+def _beside_intercept(rows: list[dict[str, Any]]) -> dict[str, Any]:
+    return {row["feature"]: brief(row) for row in rows if row["feature"] != INTERCEPT}
 
 
 def _chosen_beyond_features(rows: list[dict[str, Any]]) -> dict[str, Any]:

@@ -7,6 +7,9 @@ import pandas as pd
 
 from seal.errors import InputError
 
+LARGEST = 1e30
+"""No reward is as large as that; beyond it sums of squares overflow."""
+
 SCORE_COLUMNS = ["row_id", "chosen_score", "rejected_score", "agreement"]
 
 
@@ -45,10 +48,10 @@ def read(path: str | Path, pairs: pd.DataFrame) -> pd.DataFrame:
         )
     for column in SCORE_COLUMNS[:3]:
         numbers = pd.to_numeric(scores[column], errors="coerce")
-        bad = np.flatnonzero(~np.isfinite(numbers))
+        bad = np.flatnonzero(~(abs(numbers) <= LARGEST))
         if len(bad):
             raise InputError(
-                f"{path}, row {bad[0] + 1}, column {column}: {scores[column].iloc[bad[0]]}; expected a finite number; "
+                f"{path}, row {bad[0] + 1}, column {column}: {scores[column].iloc[bad[0]]}; expected a number up to {LARGEST:g}; "
                 "score the pairs again with stages/compare.py"
             )
         scores[column] = numbers

@@ -345,6 +345,11 @@ def test_margins_beyond_four_standard_deviations_count_at_the_ends() -> None:
     assert table["share"].sum() == pytest.approx(1)
 
 
+def test_ties_lie_left_of_0_in_the_histogram() -> None:
+    table = agreement.margin_histogram(rewards([0.0, 0.0, 1e-9, 2.0], [0] * 4))
+    assert table["share"][table["margin"] > 0].sum() == pytest.approx(0.5)
+
+
 @pytest.mark.parametrize("margins", [[0.0], [0.0, 0.0, 0.0], [0.5, 0.5]])
 def test_margins_that_are_all_alike_have_a_histogram(margins: list[float]) -> None:
     table = agreement.margin_histogram(rewards(margins, [0] * len(margins)))

@@ -432,11 +432,12 @@ def gamma_groups(chosen: tuple[float, float, float], rejected: tuple[float, floa
     [
         (gamma_groups((0.1, 0.05, 0.15), (0.3, 0.2, 0.4)), "aligned resists more where the labeler, too, prefers the rejected"),
         (gamma_groups((0.3, 0.2, 0.4), (0.1, 0.05, 0.15)), "aligned resists less where the labeler prefers the rejected"),
-        (gamma_groups((0.1, 0.05, 0.25), (0.3, 0.2, 0.4)), "cannot be told"),
+        (gamma_groups((0.1, 0.05, 0.25), (0.3, 0.2, 0.4)), "on 30.0 % of the pairs where the labeler, too, prefers the rejected text"),
+        (gamma_groups((0.1, 0.05, 0.25), (0.3, 0.2, 0.4)), "on 10.0 % of those where it prefers the chosen one; the two intervals meet"),
         # No pair of few resists: a bootstrap's interval has no width, and Wilson's has.
         (
             gamma_groups((0.0, 0.0, 0.0), (0.3, 0.2, 0.4), independent_pairs={"resistance_low": 0.0, "resistance_high": 0.28}),
-            "cannot be told",
+            "the two intervals meet",
         ),
         ({"by_labeler": {"gamma": {"all": {"c": {"pairs": 0}, "r": {"pairs": 0}, "i": {"pairs": 0}}}}}, "cannot be told"),
         ({}, "nothing can be said"),

@@ -205,7 +205,10 @@ def ends(figures: Figures, name: str) -> tuple[Number, Number]:
 def shown_ends(figures: Figures, name: str) -> tuple[Number, Number]:
     """The interval to show: by bootstrap, or the one for independent pairs where the former has no width."""
     low, high = ends(figures, name)
-    other_low, other_high = ends(figures.at("independent_pairs"), name)
+    independent = figures.at("independent_pairs")
+    other_low, other_high = ends(independent, name)
+    if name == "resistance" and independent.get("agreement_low") is not None:  # its interval is that of agreement, the other way round
+        other_low, other_high = (1 - independent.get(f"agreement_{end}") for end in ("high", "low"))
     return (other_low, other_high) if low is not None and low == high and other_low is not None else (low, high)
 
 
@@ -350,12 +353,18 @@ def resistance_by_gamma(found: Figures) -> Finding:
         for gamma, prefers in {"c": "the chosen text", "r": "the rejected one", "i": "neither"}.items()
         if groups.get(gamma, "pairs")
     ]
-    question = "Whether aligned resists more where the labeler, too, prefers the rejected text cannot be told"
+    rejected, chosen = both = (groups.at("r"), groups.at("c"))
+    unclear = (
+        f"aligned resists on {percent(rejected.get('resistance'))} of the pairs where the labeler, too, prefers the rejected text, and on "
+        f"{percent(chosen.get('resistance'))} of those where it prefers the chosen one; the two intervals meet."
+        if all(_enough(of) and None not in ends(of, "resistance") for of in both)
+        else "Whether aligned resists more where the labeler, too, prefers the rejected text cannot be told."
+    )
     verdict = {
         1: "aligned resists more where the labeler, too, prefers the rejected text than where it prefers the chosen one.",
         -1: "aligned resists less where the labeler prefers the rejected text than where it prefers the chosen one.",
-        0: f"{question}.",
-    }[apart(groups.at("r"), groups.at("c"), "resistance", [groups.at("r"), groups.at("c")])]
+        0: unclear,
+    }[apart(rejected, chosen, "resistance", both)]
     left = groups.get("unlabelled", "pairs")
     evidence = f"By the labeler's own preference, aligned resists on {listed(said)}."
     if left:
@@ -428,11 +437,18 @@ def imprint_of(found: Figures, aim: str, significant: float) -> Finding:
     told = _told(features, significant)
     said = [f"{feature(name)} {_value(of, 'in_sd', change)}{_why(of)}" for name, of in features.items()]
     claim = f"Of the {things(len(features), f'{aim} feature')} in the fit, by the labeler's labels as they are, aligned {_rewards(told)}."
+    beside = found.at("within_pair_with_intercept")
+    stays = _told({name: beside.at("features", name) for name in told[1] + told[-1]}, significant)
     evidence = (
         f"Reward within a pair, in its standard deviations: {', '.join(said)}. On {things(found.get('pairs'), 'pair')} from "
-        f"{things(found.get('opening_prompts'), 'opening prompt')}. {_holms(fit)}"
+        f"{things(found.get('opening_prompts'), 'opening prompt')}, those of training with them. {_holms(fit)}"
     )
-    return Finding(claim, evidence, (fit.at("features"), fit.at("tested"), found.at("pairs"), found.at("opening_prompts")))
+    if told[1] or told[-1]:
+        evidence += (
+            f" Beside an intercept, which takes what being chosen earns whatever the features, {len(stays[1] + stays[-1]) or 'none'} of "
+            f"{len(told[1] + told[-1])} can still be told{_names(stays[1] + stays[-1])}."
+        )
+    return Finding(claim, evidence, (fit.at("features"), fit.at("tested"), beside, found.at("pairs"), found.at("opening_prompts")))
 
 
 def _told(features: Mapping[str, Figures], significant: float) -> dict[int, list[str]]:
@@ -507,14 +523,14 @@ def beyond_features(found: Figures) -> Finding:
     if fit.get("estimate") is None:
         return _without("What being chosen earns beyond the features", fit.get("reason"), fit)
     claim = {
-        1: "Being the chosen text earns reward from aligned beyond all that the features tell.",
-        -1: "Being the chosen text costs reward from aligned beyond all that the features tell.",
-        0: "Whether being the chosen text earns reward from aligned beyond the features cannot be told.",
+        1: "Being the chosen text earns reward from aligned beyond all that the labels tell.",
+        -1: "Being the chosen text costs reward from aligned beyond all that the labels tell.",
+        0: "Whether being the chosen text earns reward from aligned beyond the labels cannot be told.",
     }[tells(fit, "in_sd", found)]
     return Finding(
         claim,
         f"{_value(fit, 'in_sd', change)} standard deviations of the reward, {p_value(fit.get('p'))}, on "
-        f"{things(found.get('pairs'), 'pair')}.{_why(fit)}",
+        f"{things(found.get('pairs'), 'pair')}, those of training with them, which a model remembers.{_why(fit)}",
         (fit, found.at("pairs")),
     )
 
@@ -528,7 +544,8 @@ def change_of_imprint(found: Figures, significant: float) -> Finding:
     told = _told(features, significant)
     more, less = (f"{things(len(told[sign]), 'feature') if told[sign] else 'no feature'}" for sign in (1, -1))
     claim = (
-        f"From control to aligned {more} came to earn more{_names(told[1])} and {less} less{_names(told[-1])}"
+        f"By the labeler's labels as they are, from control to aligned {more} came to earn more{_names(told[1])} "
+        f"and {less} less{_names(told[-1])}"
         f"{f'; of {len(told[0])} no change can be told' if told[0] else ''}."
     )
     aims = {name: of.get("aim") for name, of in (found.get("within_pair", "features") or {}).items()}
@@ -586,7 +603,7 @@ def against_gold(found: Figures) -> Finding:
     better = [name for name, of in figures.items() if tells(of, "value", reserved, 1 / 3 if name == SENTIMENT else 1 / 2) == 1]
     claim = (
         f"Against gold the labeler's balanced accuracy is above one half on {len(better)} of {things(len(features), 'feature')} "
-        "(of sentiment, above one third)."
+        "(of sentiment, above one third), each by its own interval."
     )
     known = (
         f"{number(mean.get('value'))} {within(mean.get('low'), mean.get('high'))}" if mean.get("value") is not None else mean.get("reason")
@@ -648,7 +665,10 @@ def reward_change(found: Figures, role: str = ALIGNED) -> Finding:
     if rewritten.get("mean_absolute") is None:
         reason = found.get("rewritten", "all", role, "reward_change", "reason") or "no pair was reworded"
         return _without(f"Rewards of {role} after rewording", reason, found.at("rewritten", "all"))
-    size = f"{_value(rewritten, 'mean_absolute')} standard deviations on average, on {things(rewritten.get('texts'), 'text')}"
+    size = (
+        f"{_value(rewritten, 'mean_absolute')} standard deviations of the original rewards on average, "
+        f"on {things(rewritten.get('texts'), 'text')}"
+    )
     sources = [rewritten]
     if trivial.get("mean_absolute") is None:
         claim = f"How much of the change of rewards by {role} after rewording is noise was not measured."
@@ -660,7 +680,8 @@ def reward_change(found: Figures, role: str = ALIGNED) -> Finding:
         0: f"Rewording cannot be told to move rewards by {role} more or less than a change that means nothing.",
     }[apart(rewritten, trivial, "mean_absolute", samples)]
     evidence = (
-        f"Rewording: {size}. A change that means nothing: {_value(trivial, 'mean_absolute')}, on {things(trivial.get('texts'), 'text')}."
+        f"Rewording: {size}. A change that means nothing: {_value(trivial, 'mean_absolute')}, on {things(trivial.get('texts'), 'text')} "
+        "and in the standard deviations of these. Told is what intervals that do not meet tell."
     )
     sources.append(trivial)
     if second.get("mean_absolute") is not None:

@@ -29,6 +29,7 @@ _ATTRIBUTES = frozenset(f"id {_SHAPE} {_PAINT} {_TEXT}".split())
 
 _INK = frozenset({"#000", "#000000", "black", "#262626", "#333", "#333333"})
 _PAPER = frozenset({"#fff", "#ffffff", "white"})
+_FUNCTIONS = {"matrix", "rotate", "scale", "skewx", "skewy", "translate", "rgb", "rgba"}
 _LOCAL = re.compile(r"url\(\s*['\"]?#([^)'\"]+)['\"]?\s*\)")
 
 
@@ -113,14 +114,19 @@ def _attributes(element: ElementTree.Element, prefix: str) -> dict[str, str]:
     target = given.pop("href", None) or element.get(f"{{{_XLINK}}}href")
     made = {}
     for name, value in given.items():
-        elsewhere = "url(" in value and not _LOCAL.fullmatch(value.strip())
-        if name in _ATTRIBUTES and value and not elsewhere:
+        if name in _ATTRIBUTES and value and not _leads_elsewhere(value):
             made[name] = _LOCAL.sub(lambda found: f"url(#{prefix}{found[1]})", _ink(name, value))
     if "id" in made:
         made["id"] = prefix + made["id"]
     if target and target.startswith("#") and _local(element.tag) == "use":
         made["href"] = f"#{prefix}{target[1:]}"
     return made
+
+
+def _leads_elsewhere(value: str) -> bool:
+    """Whether a value may load something: by a function that is not known to be harmless, however it is written."""
+    called = {name.lower() for name in re.findall(r"([^\s,;:()]*)\s*\(", value)}
+    return "\\" in value or not called <= _FUNCTIONS | ({"url"} if _LOCAL.fullmatch(value.strip()) else set())
 
 
 def _ink(name: str, value: str) -> str:

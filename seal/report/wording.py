@@ -111,5 +111,23 @@ def visible(text: str) -> str:
     return "".join(f"⟨U+{ord(each):04X}⟩" if _hidden(each) else each for each in lines)
 
 
+_BLANK = {
+    0x34F,
+    0x115F,
+    0x1160,
+    0x17B4,
+    0x17B5,
+    *range(0x180B, 0x1810),
+    0x2800,
+    0x3164,
+    0xFFA0,
+    *range(0xFE00, 0xFE0E),
+    *range(0xE0100, 0xE01F0),
+}
+"""Letters and marks that show nothing, though Unicode counts them among those that do."""
+
+
 def _hidden(character: str) -> bool:
-    return character not in "\n\t\u200c\u200d\u00ad" and unicodedata.category(character) in ("Cc", "Cf", "Cs", "Co")
+    if character in "\n\t\u200c\u200d\u00ad":
+        return False
+    return ord(character) in _BLANK or unicodedata.category(character) in ("Cc", "Cf", "Cs", "Co", "Cn", "Zl", "Zp")
