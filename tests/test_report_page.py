@@ -106,9 +106,23 @@ def test_numbers_are_written_as_people_write_them() -> None:
     assert p_value(9.96e-5) == "p = 1.0\u00a0\u00d7\u00a010⁻⁴"
 
 
+@pytest.mark.parametrize(
+    "value", ["URL(http://example.org/p)", "u\\72l(http://example.org/p)", "image-set('http://example.org')", "src('//example.org')"]
+)
+def test_no_value_of_a_drawing_leads_elsewhere_however_it_is_written(value: str) -> None:
+    drawing = (
+        f'<svg xmlns="http://www.w3.org/2000/svg"><path d="M0 0" clip-path="{value}" transform="translate(3 4)" fill="rgb(1, 2, 3)"/></svg>'
+    )
+    made = svg.inline(drawing, "plot1-", "a plot", "plot.svg")
+    assert "example" not in made
+    assert 'transform="translate(3 4)"' in made
+    assert 'fill="rgb(1, 2, 3)"' in made
+
+
 def test_no_character_stays_hidden_or_turns_others() -> None:
     assert visible("a\u202eb\u2066c\x07d\u200be\x00") == "a⟨U+202E⟩b⟨U+2066⟩c⟨U+0007⟩d⟨U+200B⟩e⟨U+0000⟩"
     assert visible("a\r\nb\tc\n") == "a\nb\tc\n"
+    assert visible("a\u3164b\u2028c\u034fd\U000e0101\uffff") == "a⟨U+3164⟩b⟨U+2028⟩c⟨U+034F⟩d⟨U+E0101⟩⟨U+FFFF⟩"
     joined = "👩\u200d🚒 \u0645\u06cc\u200c\u062e"  # an emoji and a Persian word that need their joiners
     assert visible(joined) == joined
     assert visible("\ud800") == "⟨U+D800⟩"

@@ -113,13 +113,14 @@ def test_missing_columns_are_all_named(tmp_path: Path) -> None:
         ("8,NaN,0.5,True", "chosen_score", "nan"),
         ("8,0.5,inf,False", "rejected_score", "inf"),
         ("8,0.5,high,False", "rejected_score", "high"),
+        ("8,0.5,-1e154,False", "rejected_score", "-1e+154"),
         (",0.5,1,False", "row_id", "nan"),
         ("x8,0.5,1,False", "row_id", "x8"),
     ],
 )
 def test_what_is_no_number_is_named_by_row_and_column(tmp_path: Path, line: str, column: str, found: str) -> None:
     message = complaint(file(tmp_path, f"{HEADER}7,1,2,False\n{line}\n9,1,2,False\n"), pairs(7, 8, 9))
-    assert message == f", row 2, column {column}: {found}; expected a finite number; score the pairs again with stages/compare.py"
+    assert message == f", row 2, column {column}: {found}; expected a number up to 1e+30; score the pairs again with stages/compare.py"
 
 
 def test_a_row_id_that_stands_there_twice_is_named(tmp_path: Path) -> None:
