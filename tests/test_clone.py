@@ -65,7 +65,7 @@ def test_pulled_results_need_no_run_and_a_model_swap_runs_only_what_depends_on_i
     (clone / "params.yaml").write_text(yaml.safe_dump(params, sort_keys=False))
     said = run(clone, "dvc", "repro")
     expected = {"compare@aligned", "resistance@aligned", "regimes", "pairwise@aligned-control", "pairwise@aligned-length", "summary"}
-    expected |= {"imprint@aligned", "reward-shift"}
+    expected |= {"imprint@aligned", "reward-shift", "report"}
     assert running(said) == expected | {"rewrite-compare@aligned", "rewrite-table", "robustness"}
     diff = json.loads(run(clone, "dvc", "metrics", "diff", "--targets", "metrics/summary.json", "--json"))
     changed = (diff.get("diff") or diff)["metrics/summary.json"]["resistance.aligned"]
@@ -81,7 +81,7 @@ def test_another_sentence_encoder_rewords_scores_and_labels_nothing(clone: Path)
     params["similarity"]["encoder"] = {"model": "BAAI/bge-m3", "revision": "main"}
     (clone / "params.yaml").write_text(yaml.safe_dump(params, sort_keys=False))
     said = run(clone, "dvc", "repro", "--dry", "--force-downstream")  # as if other similarities came of it, which a dry run cannot know
-    assert running(said) == {"similarity", "rewrite-table", "robustness", "summary"}
+    assert running(said) == {"similarity", "rewrite-table", "robustness", "summary", "report"}
     run(clone, "git", "checkout", "--quiet", ".")
 
 

@@ -117,7 +117,8 @@ def audit(tmp_path: Path) -> Audit:
 def test_the_file_has_every_part_and_the_table_every_estimator(audit: Audit) -> None:
     figures = audit.measure()
     assert list(figures) == [
-        *("pairs", "unlabelled_pairs", "opening_prompts", "reward_sd", "dropped", "within_pair", "chosen_beyond_features"),
+        *("pairs", "unlabelled_pairs", "opening_prompts", "reward_sd", "dropped"),
+        *("within_pair", "within_pair_with_intercept", "chosen_beyond_features"),
         *("change", "corrected", "bracket_if_errors_are_independent", "misalignment"),
     ]
     assert (figures["pairs"], figures["unlabelled_pairs"], figures["opening_prompts"]) == (COUNT, 0, 60)
@@ -125,7 +126,7 @@ def test_the_file_has_every_part_and_the_table_every_estimator(audit: Audit) -> 
         ("last_response_is_discriminating_against", "topics"), "a list that indicators does not name"
     )
     taken = [feature for feature in FEATURES if feature not in LISTS]
-    for part in ("within_pair", "change", "corrected"):
+    for part in ("within_pair", "within_pair_with_intercept", "change", "corrected"):
         assert list(figures[part]["features"]) == taken, part
     assert list(figures["bracket_if_errors_are_independent"]["features"]) == [HELPFUL, HARMLESS]
     table = audit.coefficients()
