@@ -136,8 +136,8 @@ def compare(name: str, folder: Path, pairs: Sequence[Pair], plan: Plan) -> Measu
     import torch
     import transformers
 
-    from seal import reward_models
-    from seal.inputs import split_pair
+    from seal.engine import reward_models
+    from seal.engine.inputs import split_pair
 
     clock = time.process_time if plan.busy else time.perf_counter
     device = reward_models.default_device()
@@ -199,7 +199,7 @@ def _ways(name: str, folder: Path, device: Any, plan: Plan) -> tuple[list[Any], 
 
     import scoring_ways
 
-    from seal import reward_models
+    from seal.engine import reward_models
 
     notes: list[str] = []
     ours = [scoring_ways.engine(scoring_ways.load(folder, dtype, device)) for dtype in ("fp32", "auto")]
@@ -261,7 +261,7 @@ def memory(name: str, folder: Path, texts: Sequence[str]) -> Held:
 
     import scoring_ways
 
-    from seal import reward_models
+    from seal.engine import reward_models
 
     model = scoring_ways.load(folder, "fp32", reward_models.default_device())
     loading = time.perf_counter() - start
@@ -314,7 +314,7 @@ def _confine(threads: int) -> None:
 
 def _prepare(data: list[Path], plan: Plan, folder: Path) -> tuple[str, scoring_models.Transcripts, str]:
     """What a process of its own has to find out: the machine, the texts, the kind of device. Models are built."""
-    from seal import reward_models
+    from seal.engine import reward_models
 
     device = reward_models.default_device().type
     for name in [*plan.models, "small"]:

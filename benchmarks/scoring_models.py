@@ -9,7 +9,8 @@ from collections.abc import Sequence
 from pathlib import Path
 from typing import Any, NamedTuple
 
-from seal import inputs, sources, transcripts
+from seal import sources, transcripts
+from seal.engine import inputs
 
 LONGEST = 512
 """Tokens of an input, as SEAL's models have it. Old turns of a longer transcript are dropped beforehand, so all ways read the same."""

@@ -15,10 +15,10 @@ import torch
 import transformers
 from scoring_models import LONGEST
 
-from seal import reward_models, scoring
-from seal.inputs import split_pair
+from seal.engine import reward_models, scoring
+from seal.engine.inputs import split_pair
+from seal.engine.reward_models import RewardModel
 from seal.journal import Journal
-from seal.reward_models import RewardModel
 
 DTYPES = {"fp32": torch.float32, "bf16": torch.bfloat16, "fp16": torch.float16}
 

@@ -10,9 +10,9 @@ from typing import Any, NamedTuple
 
 import pandas as pd
 
-from seal.batch_files import Body, Request, lines_of
 from seal.errors import InputError
 from seal.features import FEATURES, json_schema, values
+from seal.language_models.batch_files import Body, Request, lines_of
 from seal.pairs import PREFERENCES
 
 _KEY = re.compile(r"- (\w+): ")

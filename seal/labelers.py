@@ -6,11 +6,11 @@ from collections.abc import Callable, Iterable
 from typing import Any, NamedTuple
 
 from seal import language_models, rules
-from seal.answers import Answer, Answers, Engine, Unanswered
-from seal.attempts import Send, settle
-from seal.batch_files import Body, Request
 from seal.features import InvalidAnswer, Label, parse
 from seal.label_requests import features_of, identify, text_of
+from seal.language_models.answers import Answer, Answers, Engine, Unanswered
+from seal.language_models.attempts import Send, settle
+from seal.language_models.batch_files import Body, Request
 from seal.transcripts import NotATranscript
 
 RULES = "rules"

@@ -5,10 +5,10 @@ from typing import NamedTuple
 
 import numpy as np
 
+from seal.engine.reward_models import RewardModel
+from seal.engine.scoring import one_at_a_time
 from seal.errors import InputError
 from seal.files import text_hash
-from seal.reward_models import RewardModel
-from seal.scoring import one_at_a_time
 
 TEXTS = 32
 """The least number of texts to check, where there are as many."""

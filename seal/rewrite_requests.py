@@ -5,8 +5,8 @@ from collections.abc import Iterator, Sequence
 from pathlib import Path
 from typing import Any, NamedTuple
 
-from seal.batch_files import Body, Request
 from seal.errors import InputError
+from seal.language_models.batch_files import Body, Request
 from seal.transcripts import Turn
 
 CHARACTERS_PER_TOKEN = 3

@@ -7,9 +7,9 @@ from itertools import groupby
 from typing import NamedTuple
 
 from seal import language_models, rewording
-from seal.answers import Answer, Answers, Engine
-from seal.attempts import Judge, Send, settle
-from seal.batch_files import Body, Request
+from seal.language_models.answers import Answer, Answers, Engine
+from seal.language_models.attempts import Judge, Send, settle
+from seal.language_models.batch_files import Body, Request
 from seal.rewrite_requests import turns_of
 from seal.transcripts import ASSISTANT, HUMAN, SYSTEM, NotATranscript, Turn, clean, parse, render
 

@@ -14,13 +14,13 @@ from tqdm import tqdm
 
 from seal import checkpoints
 from seal.checkpoints import Checkpoint
+from seal.engine.inputs import Input
+from seal.engine.reward_models import absolute_positions, default_device, quiet, software
+from seal.engine.scoring import TOKEN_BUDGET, collate
 from seal.errors import InputError
 from seal.files import fingerprint
-from seal.inputs import Input
 from seal.journal import Journal
 from seal.pairs import PREFERENCES
-from seal.reward_models import absolute_positions, default_device, quiet, software
-from seal.scoring import TOKEN_BUDGET, collate
 from seal.versions import ORIGINAL
 
 MODULES = "modules.json"

@@ -16,12 +16,11 @@ import torch
 import transformers
 from transformers.trainer_pt_utils import get_length_grouped_indices
 
-from seal import inputs, transcripts
+from seal import transcripts
 from seal.checkpoints import locate
-from seal.errors import InputError
-from seal.files import fingerprint, write_text
-from seal.inputs import Format, Input
-from seal.reward_models import (
+from seal.engine import inputs
+from seal.engine.inputs import Format, Input
+from seal.engine.reward_models import (
     ADAPTER,
     HEADS,
     Dtype,
@@ -33,7 +32,9 @@ from seal.reward_models import (
     quiet,
     software,
 )
-from seal.scoring import collate
+from seal.engine.scoring import collate
+from seal.errors import InputError
+from seal.files import fingerprint, write_text
 from seal.transcripts import Turn
 
 Task = Literal["preference", "on-topic"]

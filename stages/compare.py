@@ -67,7 +67,8 @@ def _base(model: Any) -> Dict[str, str]:
 def _rewards(arguments: Arguments, texts: List[str]) -> Tuple[np.ndarray, Dict[str, Any]]:
     if arguments.model == LENGTH:
         return length_rewards(texts), {"texts": len(set(texts))}
-    from seal import parity, reward_models, scoring
+    from seal import parity
+    from seal.engine import reward_models, scoring
     from seal.journal import Journal
 
     options: dict[str, Any] = {name: getattr(arguments, name) for name in ("revision", "format", "output", "max_length", "dtype")}

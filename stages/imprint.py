@@ -9,13 +9,14 @@ from typing import List, Optional, Tuple
 
 import pandas as pd
 
-from seal import gold, imprint, imprint_columns, pairs, rectified, scores, taxonomy
+from seal import gold, imprint, pairs, rectified, scores, taxonomy
 from seal.errors import InputError
 from seal.features import FEATURES, LISTS
 from seal.files import rounded, write_csv, write_json
-from seal.imprint_coefficients import Rewards
-from seal.imprint_columns import Column, Columns, Sides
-from seal.imprint_corrected import Gold
+from seal.imprint import columns as imprint_columns
+from seal.imprint.coefficients import Rewards
+from seal.imprint.columns import Column, Columns, Sides
+from seal.imprint.corrected import Gold
 
 
 @dataclass(frozen=True)

@@ -19,13 +19,14 @@ from typing import Any, Callable, Dict, Iterator, List, Literal, Set, Tuple
 import numpy as np
 import pandas as pd
 
-from seal import answers as raw
-from seal import attempts, cost, pairs, rewrite_requests, rewriters, transcripts, versions
-from seal.batch_files import Body, Pending, Request
+from seal import pairs, rewrite_requests, rewriters, transcripts, versions
 from seal.drawing import draw
 from seal.errors import InputError
 from seal.files import text_hash, write_csv, write_json, write_text
 from seal.journal import Journal
+from seal.language_models import answers as raw
+from seal.language_models import attempts, cost
+from seal.language_models.batch_files import Body, Pending, Request
 from seal.pairs import PREFERENCES
 from seal.rewrite_requests import Options
 from seal.rewriters import RULES, Bounds, Rewrite, Text

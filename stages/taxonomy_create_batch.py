@@ -12,12 +12,13 @@ import sys
 from dataclasses import dataclass
 from typing import Iterator, List, Literal
 
-from seal import cost, label_requests, pairs
-from seal.batch_files import Pending, Request, request_hash, write_manifest
+from seal import label_requests, pairs
 from seal.errors import InputError
 from seal.features import FEATURES
 from seal.files import text_hash, write_json
 from seal.label_requests import Options
+from seal.language_models import cost
+from seal.language_models.batch_files import Pending, Request, request_hash, write_manifest
 
 
 @dataclass(frozen=True)
@@ -84,9 +85,10 @@ def main(arguments: Arguments) -> None:
 def _submit(arguments: Arguments, prices: dict[str, cost.Price], count: cost.Count) -> None:
     if arguments.labeler != "openai":
         raise InputError(f"--submit sends to OpenAI's Batch API, and the labeler is {arguments.labeler}; set it to openai")
-    from seal import attempts, language_models, openai_batch, openai_chat
-    from seal.answers import Answers
+    from seal import language_models
     from seal.journal import Journal
+    from seal.language_models import attempts, openai_batch, openai_chat
+    from seal.language_models.answers import Answers
 
     command_line.read_dotenv()
     estimate = cost.Estimate(count, cost.price_of(prices, arguments.model), arguments.output_tokens)

@@ -14,13 +14,14 @@ from typing import Callable, Iterator, List, Literal
 
 import pandas as pd
 
-from seal import answers as raw
-from seal import attempts, cost, label_requests, labelers, taxonomy
-from seal.batch_files import Pending, Request, request_hash
+from seal import label_requests, labelers, taxonomy
 from seal.errors import InputError
 from seal.files import text_hash, write_csv, write_json, write_text
 from seal.journal import Journal
 from seal.labelers import Invalid
+from seal.language_models import answers as raw
+from seal.language_models import attempts, cost
+from seal.language_models.batch_files import Pending, Request, request_hash
 
 
 @dataclass(frozen=True)
@@ -106,7 +107,7 @@ def _take_finished(arguments: Arguments, requests: Callable[[], Iterator[Request
     for file in arguments.output_files:
         raw.take_output_file(file, hashes, answers)
     if arguments.batch_ids and any(key not in answers for key in hashes.values()):  # otherwise nobody needs a key
-        from seal import openai_batch, openai_chat
+        from seal.language_models import openai_batch, openai_chat
 
         openai_batch.take_given(openai_chat.client(), arguments.batch_ids, hashes, answers)
 
@@ -116,7 +117,7 @@ def _through_batches(
 ) -> dict[str, str]:
     from tqdm import tqdm
 
-    from seal import openai_batch, openai_chat
+    from seal.language_models import openai_batch, openai_chat
 
     client = openai_chat.client()
     terms = openai_batch.terms(estimate, arguments.batch_discount, budget)

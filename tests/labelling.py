@@ -45,7 +45,7 @@ stages = sys.argv[1]
 sys.path.insert(0, stages)
 import taxonomy_create_batch, taxonomy_process_batch, taxonomy_run_control_batch
 import ollama, tqdm
-from seal import ollama_chat, openai_batch, openai_chat
+from seal.language_models import ollama_chat, openai_batch, openai_chat
 import dotenv
 
 # What takes a client long to make: certificates, which nothing here looks at, and parts that are imported late.

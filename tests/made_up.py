@@ -8,10 +8,10 @@ from typing import Any
 import pandas as pd
 
 from seal import pairs
-from seal.answers import Answer, Answers, Engine, Unanswered, ask_all
-from seal.attempts import Send
-from seal.batch_files import Body, Pending
 from seal.label_requests import Options, instructions, read_prompt, text_of
+from seal.language_models.answers import Answer, Answers, Engine, Unanswered, ask_all
+from seal.language_models.attempts import Send
+from seal.language_models.batch_files import Body, Pending
 
 PROMPT = Path(__file__).parent.parent / "prompts" / "taxonomy.txt"
 SYSTEM = instructions(read_prompt(PROMPT))

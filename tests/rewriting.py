@@ -16,7 +16,7 @@ from conftest import ROOT
 from labelling import IN_ANSWER, MODEL, Ran, Study
 
 from seal import versions
-from seal.answers import Answer, Engine
+from seal.language_models.answers import Answer, Engine
 
 PROMPT = ROOT / "prompts" / "rewrite.txt"
 SHORT_PROMPT = "Say each turn in other words. Answer in JSON."

@@ -10,11 +10,11 @@ from typing import Any
 import pytest
 from made_up import OPTIONS, SYSTEM, VALID, Script, answer, talk
 
-from seal.answers import Answer, Answers, Engine, Unanswered, ask_all, from_completion, take_output_file
-from seal.batch_files import Body, Pending, request_hash
 from seal.errors import InputError
 from seal.journal import Journal
 from seal.label_requests import request, text_of
+from seal.language_models.answers import Answer, Answers, Engine, Unanswered, ask_all, from_completion, take_output_file
+from seal.language_models.batch_files import Body, Pending, request_hash
 
 ODD = 'odd "quotes" \\ \n \r \u2028 é 🎈 \x85'
 

@@ -10,11 +10,11 @@ import xllamacpp
 from jsonschema import Draft202012Validator
 from made_up import OPTIONS, PROMPT, talk
 
-from seal import llama_cpp
-from seal.answers import Answer, Engine
 from seal.features import json_schema
 from seal.label_requests import as_data, instructions, read_prompt, request, text_of
 from seal.labelers import verdict
+from seal.language_models import llama_cpp
+from seal.language_models.answers import Answer, Engine
 
 ASKED = ("last_response_is_refusal", "last_response_sentiment")
 SYSTEM = instructions(read_prompt(PROMPT), ASKED)

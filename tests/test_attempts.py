@@ -6,13 +6,13 @@ from pathlib import Path
 import pytest
 from made_up import OPTIONS, SYSTEM, Script, answer, talk
 
-from seal.answers import Answer, Answers
-from seal.attempts import ask_with_bar, patch, settle, unanswered
-from seal.batch_files import Pending, Request, request_hash
 from seal.errors import InputError
 from seal.journal import Journal
 from seal.label_requests import request
 from seal.labelers import problem
+from seal.language_models.answers import Answer, Answers
+from seal.language_models.attempts import ask_with_bar, patch, settle, unanswered
+from seal.language_models.batch_files import Pending, Request, request_hash
 
 A, B, C = talk("A."), talk("B."), talk("C.")
 

@@ -10,9 +10,9 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from seal import batch_files
-from seal.batch_files import Request, as_line, lines_of, request_hash, shards, write_manifest
 from seal.errors import InputError
+from seal.language_models import batch_files
+from seal.language_models.batch_files import Request, as_line, lines_of, request_hash, shards, write_manifest
 
 ODD = "two\nlines \r \u2028 \u2029 \x85 \x0b é 🎈 \u202e \ufeff \U000e0041"
 

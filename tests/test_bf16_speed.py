@@ -5,7 +5,7 @@ from pathlib import Path
 import pytest
 import torch
 
-from seal import bf16_speed
+from seal.engine import bf16_speed
 
 
 @pytest.fixture(autouse=True)

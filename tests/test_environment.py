@@ -4,8 +4,8 @@ import math
 
 import pytest
 
-from seal.environment import number
 from seal.errors import InputError
+from seal.language_models.environment import number
 
 
 @pytest.mark.parametrize(("written", "expected"), [(None, 5), ("", 5), ("0", 0), ("2.5", 2.5), ("inf", math.inf)])

@@ -10,13 +10,15 @@ import pytest
 import statsmodels.api as sm
 from statsmodels.stats.multitest import multipletests
 
-from seal import imprint, imprint_coefficients, imprint_columns, rectified, taxonomy
+from seal import imprint, rectified, taxonomy
 from seal.errors import InputError
 from seal.features import BOOLEANS, FEATURES, LISTS, SENTIMENT
 from seal.imprint import Report
-from seal.imprint_coefficients import Rewards
-from seal.imprint_columns import Column, Columns, Sides
-from seal.imprint_corrected import Gold
+from seal.imprint import coefficients as imprint_coefficients
+from seal.imprint import columns as imprint_columns
+from seal.imprint.coefficients import Rewards
+from seal.imprint.columns import Column, Columns, Sides
+from seal.imprint.corrected import Gold
 
 PAIRS, PROMPTS = 400, 150
 TRUTH = {"last_response_is_helpful": 1.0, "last_response_is_harmless": 0.6, "last_response_is_eloquent": 0.0, SENTIMENT: -0.3}

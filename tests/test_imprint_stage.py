@@ -15,10 +15,11 @@ import pytest
 import statsmodels.api as sm
 from conftest import ROOT
 
-from seal import imprint_coefficients, pairs, scores, taxonomy
+from seal import pairs, scores, taxonomy
 from seal.errors import InputError
 from seal.features import BOOLEANS, FEATURES, LISTS, SENTIMENT
 from seal.files import write_csv
+from seal.imprint import coefficients as imprint_coefficients
 
 HELPFUL, HARMLESS = "last_response_is_helpful", "last_response_is_harmless"
 COUNT = 300

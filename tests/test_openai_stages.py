@@ -28,9 +28,9 @@ from labelling import (
     write_prompt,
 )
 
-from seal.batch_files import request_hash
 from seal.features import FEATURES
 from seal.files import fingerprint
+from seal.language_models.batch_files import request_hash
 
 
 @pytest.fixture

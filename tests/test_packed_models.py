@@ -10,12 +10,12 @@ import torch
 import transformers
 from torch.nn import functional
 
-from seal import scoring
-from seal.inputs import Input
-from seal.packed_attention import attend, varlen_layout
-from seal.packed_models import PackedModel, packed
-from seal.packing import Run, pack, plan
-from seal.reward_models import RewardModel, _to_bf16
+from seal.engine import scoring
+from seal.engine.inputs import Input
+from seal.engine.packed_attention import attend, varlen_layout
+from seal.engine.packed_models import PackedModel, packed
+from seal.engine.packing import Run, pack, plan
+from seal.engine.reward_models import RewardModel, _to_bf16
 
 VOCABULARY = 300
 PAD = 1

@@ -7,9 +7,9 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from seal import packing
-from seal.inputs import Input
-from seal.packing import Packed, Run, pack, plan
+from seal.engine import packing
+from seal.engine.inputs import Input
+from seal.engine.packing import Packed, Run, pack, plan
 
 PROMPT = list(range(100, 130))
 

@@ -8,12 +8,13 @@ import pytest
 import tiny_models
 import torch
 
-from seal import parity, reward_models, scoring
+from seal import parity
+from seal.engine import reward_models, scoring
+from seal.engine.inputs import Input
+from seal.engine.packing import Packed, Run
+from seal.engine.reward_models import RewardModel
 from seal.errors import InputError
-from seal.inputs import Input
 from seal.journal import Journal
-from seal.packing import Packed, Run
-from seal.reward_models import RewardModel
 
 TEXTS = [tiny_models.transcript(1 + seed % 4, 16, seed) for seed in range(50)]
 Tensors = dict[str, torch.Tensor]

@@ -18,9 +18,9 @@ from scipy import stats
 
 from seal import imprint, rectified, reward_shift
 from seal.features import SENTIMENT
-from seal.imprint_coefficients import Rewards
-from seal.imprint_columns import Column, Columns, Sides
-from seal.imprint_corrected import Gold
+from seal.imprint.coefficients import Rewards
+from seal.imprint.columns import Column, Columns, Sides
+from seal.imprint.corrected import Gold
 from seal.labeler_preference import PairLabels
 
 PAIRS, PROMPTS, WITH_GOLD, BY_BOTH = 600, 220, 300, 400

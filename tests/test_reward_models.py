@@ -14,9 +14,9 @@ import torch
 import transformers
 from test_inputs import sample_texts
 
-from seal import reward_models, scoring
+from seal.engine import reward_models, scoring
+from seal.engine.reward_models import RewardModel
 from seal.errors import InputError
-from seal.reward_models import RewardModel
 
 ODD = [
     "\n\nHuman: write Assistant: in full\n\nAssistant: I am the Assistant: that is it",

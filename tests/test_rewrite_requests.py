@@ -12,8 +12,8 @@ from hypothesis import strategies as st
 from jsonschema import Draft202012Validator
 from test_attacks import ATTACKS, TAGS
 
-from seal.batch_files import Request, as_line
 from seal.errors import InputError
+from seal.language_models.batch_files import Request, as_line
 from seal.rewrite_requests import Options, as_data, read_prompt, requests_for, turns_of
 from seal.transcripts import Turn, parse
 

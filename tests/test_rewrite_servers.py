@@ -18,9 +18,10 @@ from rewriting import FIRST, INVALID, SECOND, SHORT_PROMPT, TRUNCATED, Rewording
 from test_attacks import ALONE, ATTACKS, Opened
 from test_ollama_chat import Quoting
 
-from seal import llama_cpp, transcripts
-from seal.answers import Answer
-from seal.batch_files import request_hash
+from seal import transcripts
+from seal.language_models import llama_cpp
+from seal.language_models.answers import Answer
+from seal.language_models.batch_files import request_hash
 from seal.pairs import PREFERENCES
 from seal.rewrite_requests import Options, read_prompt, requests_for
 from seal.rewriters import Bounds, InvalidRewrite, verdict

@@ -18,10 +18,10 @@ from made_up import nobody, write_pairs
 from rewriting import FIRST, PROMPT, SECOND, Rewording, Scripted, in_other_words, texts_of, turns_in, version_of
 
 from seal import pairs, rewording, rewriters, transcripts, versions
-from seal.answers import Unanswered
-from seal.batch_files import request_hash
 from seal.errors import InputError
 from seal.files import text_hash
+from seal.language_models.answers import Unanswered
+from seal.language_models.batch_files import request_hash
 from seal.prepare import prepare
 from seal.sources import Row
 
@@ -613,7 +613,7 @@ import json, sys, time
 sys.path.insert(0, sys.argv[1])
 import rewrite as stage
 from seal import rewriters
-from seal.answers import Answer, Engine
+from seal.language_models.answers import Answer, Engine
 
 def ask(body):
     print(json.dumps([body["messages"][-1]["content"], body["seed"]]), flush=True)

@@ -12,11 +12,11 @@ from hypothesis import strategies as st
 from rewriting import Scripted, in_other_words, turns_in
 
 from seal import rewording, rewriters
-from seal.answers import Answer, Answers, Unanswered, ask_all
-from seal.attempts import Send, patch
-from seal.batch_files import Body, Pending, Request, request_hash
 from seal.errors import InputError
 from seal.journal import Journal
+from seal.language_models.answers import Answer, Answers, Unanswered, ask_all
+from seal.language_models.attempts import Send, patch
+from seal.language_models.batch_files import Body, Pending, Request, request_hash
 from seal.rewrite_requests import Options, requests_for
 from seal.rewriters import Bounds, InvalidRewrite, Rewritten, Text, identity, judge, open_rewriter, rewrite, verdict
 from seal.transcripts import Turn, parse, render

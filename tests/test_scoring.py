@@ -16,13 +16,14 @@ import transformers
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
-from seal import parity, reward_models, scoring
+from seal import parity
+from seal.engine import reward_models, scoring
+from seal.engine.inputs import Input
+from seal.engine.packing import Packed
+from seal.engine.reward_models import RewardModel
+from seal.engine.scoring import Scored
 from seal.errors import InputError
-from seal.inputs import Input
 from seal.journal import Journal
-from seal.packing import Packed
-from seal.reward_models import RewardModel
-from seal.scoring import Scored
 
 TEXTS = [tiny_models.transcript(1 + seed % 4, 3 + 2 * seed, seed) for seed in range(10)]
 TEXTS += [TEXTS[7][:-1] + ending for ending in "!?:;"]  # of one length in tokens: which are batched together must not hang on their order

@@ -18,7 +18,8 @@ from conftest import ROOT
 from hub_server import Hub
 from test_similarity import LONG, sentence_encoder
 
-from seal import pairs, scoring, similarity, versions
+from seal import pairs, similarity, versions
+from seal.engine import scoring
 from seal.errors import InputError
 from seal.similarity import Encoder
 
@@ -137,7 +138,7 @@ sys.path[:0] = [{root!r}, {stages!r}]
 import similarity as stage
 import torch
 torch.set_num_threads({threads})
-from seal import scoring
+from seal.engine import scoring
 from seal.similarity import Encoder
 scoring.TOKEN_BUDGET["cpu"] = {budget}
 vectors = Encoder.vectors

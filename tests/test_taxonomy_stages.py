@@ -16,12 +16,13 @@ import taxonomy_process_batch as process_stage
 import taxonomy_run_control_batch as control_stage
 from made_up import LABELS, PROMPT, SYSTEM, VALID, Script, answer, nobody, talk, write_pairs
 
-from seal import batch_files, labelers, taxonomy
-from seal.batch_files import request_hash
+from seal import labelers, taxonomy
 from seal.errors import InputError
 from seal.features import FEATURES
 from seal.files import text_hash
 from seal.label_requests import read_manifest, text_of
+from seal.language_models import batch_files
+from seal.language_models.batch_files import request_hash
 
 ROOT = Path(__file__).parent.parent
 
@@ -379,7 +380,7 @@ import json, sys, time
 sys.path.insert(0, sys.argv[1])
 import taxonomy_process_batch as stage
 from seal import labelers
-from seal.answers import Answer, Engine
+from seal.language_models.answers import Answer, Engine
 from seal.label_requests import text_of
 
 def ask(body):

@@ -14,7 +14,8 @@ import torch
 import transformers
 from safetensors.torch import load_file, save_file
 
-from seal import reward_models, training, transcripts
+from seal import training, transcripts
+from seal.engine import reward_models
 from seal.errors import InputError
 from seal.transcripts import Turn
 

@@ -18,14 +18,14 @@ from typing import Any, NamedTuple
 import openai
 from openai.types import Batch
 
-from seal.answers import Answer, Answers, from_completion
-from seal.batch_files import MAX_BYTES, MAX_REQUESTS, URL, Body, Pending, Request, as_line, shards
-from seal.cost import Budget, Estimate
-from seal.environment import number
 from seal.errors import InputError
 from seal.files import fingerprint
 from seal.journal import Journal
-from seal.openai_chat import refusal, told_in_one_line
+from seal.language_models.answers import Answer, Answers, from_completion
+from seal.language_models.batch_files import MAX_BYTES, MAX_REQUESTS, URL, Body, Pending, Request, as_line, shards
+from seal.language_models.cost import Budget, Estimate
+from seal.language_models.environment import number
+from seal.language_models.openai_chat import refusal, told_in_one_line
 
 ATTEMPTS = 3
 """In how many batches of one run a request is sent before it counts as unanswered; what expires or fails is not paid for."""

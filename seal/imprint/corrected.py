@@ -7,7 +7,7 @@ import numpy as np
 
 from seal import regression
 from seal.agreement import with_interval
-from seal.imprint_coefficients import (
+from seal.imprint.coefficients import (
     MIN_PROMPTS,
     Estimates,
     Question,
@@ -21,7 +21,7 @@ from seal.imprint_coefficients import (
     rows_of,
     shares_that_differ,
 )
-from seal.imprint_columns import Column, Kept, Sides, kept
+from seal.imprint.columns import Column, Kept, Sides, kept
 from seal.rectified import WEAK, Bracket, bracket, rectified
 from seal.regression import Instrumented, Linear
 from seal.uncertainty import Interval

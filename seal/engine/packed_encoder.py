@@ -7,8 +7,8 @@ import torch
 from torch import nn
 from torch.nn import functional
 
-from seal.packed_attention import attend
-from seal.packing import Packed
+from seal.engine.packed_attention import attend
+from seal.engine.packing import Packed
 
 
 def packed_encoder(model: Any) -> Callable[[Packed], torch.Tensor]:

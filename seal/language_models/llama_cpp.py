@@ -5,12 +5,12 @@ import os
 from pathlib import Path
 from typing import Any
 
-from seal.answers import Answer, Engine, Unanswered
-from seal.batch_files import Body
 from seal.checkpoints import PACKAGE
-from seal.environment import whole_number
 from seal.errors import InputError
 from seal.files import file_hash
+from seal.language_models.answers import Answer, Engine, Unanswered
+from seal.language_models.batch_files import Body
+from seal.language_models.environment import whole_number
 
 
 def engine(model: str, context_tokens: int) -> Engine:

@@ -14,14 +14,14 @@ import torch
 import transformers
 from torch import nn
 
-from seal import inputs
-from seal.bf16_speed import bf16_speed
 from seal.checkpoints import Checkpoint, locate
+from seal.engine import inputs
+from seal.engine.bf16_speed import bf16_speed
+from seal.engine.inputs import Format, Input
+from seal.engine.packed_models import PackedModel, packed
+from seal.engine.packing import Packed
 from seal.errors import InputError
 from seal.files import fingerprint
-from seal.inputs import Format, Input
-from seal.packed_models import PackedModel, packed
-from seal.packing import Packed
 
 Dtype = Literal["fp32", "bf16", "auto"]
 """Of the weights and products; `auto` takes bf16 where the device multiplies at least twice as fast in it. The head is always fp32."""

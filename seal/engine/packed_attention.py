@@ -8,7 +8,7 @@ import torch
 import transformers
 from torch.nn import functional
 
-from seal.packing import Packed, Run
+from seal.engine.packing import Packed, Run
 
 ATTENTION = "seal_packed"
 """The name of `attend` among transformers' attention functions. Since it has no function for masks by that name, it makes none."""

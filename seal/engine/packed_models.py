@@ -11,10 +11,10 @@ from typing import Any, NamedTuple
 
 import torch
 
-from seal.packed_attention import ATTENTION
-from seal.packed_deberta import packed_deberta
-from seal.packed_encoder import packed_encoder
-from seal.packing import Packed
+from seal.engine.packed_attention import ATTENTION
+from seal.engine.packed_deberta import packed_deberta
+from seal.engine.packed_encoder import packed_encoder
+from seal.engine.packing import Packed
 
 
 class PackedModel(NamedTuple):

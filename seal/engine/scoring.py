@@ -11,12 +11,12 @@ import numpy as np
 import torch
 from tqdm import tqdm
 
+from seal.engine.inputs import Input
+from seal.engine.packing import pack, plan
+from seal.engine.reward_models import RewardModel
 from seal.errors import InputError
 from seal.files import fingerprint
-from seal.inputs import Input
 from seal.journal import Journal
-from seal.packing import pack, plan
-from seal.reward_models import RewardModel
 
 TOKEN_BUDGET = {"cpu": 1024, "cuda": 32768}
 """Tokens in a batch. It bears on speed and memory alone: the parity check holds the rewards to those of one text at a time. On a CPU

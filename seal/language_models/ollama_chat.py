@@ -8,10 +8,10 @@ from typing import Any
 import httpx
 import ollama
 
-from seal.answers import Answer, Engine, Unanswered
-from seal.batch_files import Body
-from seal.environment import number, whole_number
 from seal.errors import InputError
+from seal.language_models.answers import Answer, Engine, Unanswered
+from seal.language_models.batch_files import Body
+from seal.language_models.environment import number, whole_number
 
 TRIES = 5
 """How often a request is sent to a server that answers with an error of its own."""

@@ -7,10 +7,10 @@ from contextlib import contextmanager
 
 import openai
 
-from seal.answers import Answer, Engine, Unanswered, from_completion
-from seal.batch_files import Body
-from seal.environment import number, whole_number
 from seal.errors import InputError
+from seal.language_models.answers import Answer, Engine, Unanswered, from_completion
+from seal.language_models.batch_files import Body
+from seal.language_models.environment import number, whole_number
 
 RETRIES = 6
 """How often the client tries again after a 429, a 5xx or a lost connection, with jittered back-off or after what Retry-After says."""

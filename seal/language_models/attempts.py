@@ -5,9 +5,9 @@ from typing import NamedTuple
 
 from tqdm import tqdm
 
-from seal.answers import Answer, Answers, Engine, Unanswered, ask_all
-from seal.batch_files import Body, Pending, Request, request_hash
 from seal.errors import InputError
+from seal.language_models.answers import Answer, Answers, Engine, Unanswered, ask_all
+from seal.language_models.batch_files import Body, Pending, Request, request_hash
 
 Send = Callable[[Callable[[], Iterator[Pending]], int], dict[str, str]]
 """Has requests answered. Given what yields the pending ones, anew at each call, and the attempt, from 0; returns the reasons of those

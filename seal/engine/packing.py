@@ -13,7 +13,7 @@ from typing import NamedTuple
 import numpy as np
 import torch
 
-from seal.inputs import Input
+from seal.engine.inputs import Input
 
 WORTH_SHARING = 16
 """Tokens. A shorter common beginning saves less than it costs to attend to it apart."""

@@ -7,9 +7,9 @@ from itertools import islice
 from pathlib import Path
 from typing import Any, NamedTuple
 
-from seal.batch_files import Body, Pending, lines_of
 from seal.errors import InputError
 from seal.journal import Journal
+from seal.language_models.batch_files import Body, Pending, lines_of
 
 
 class Answer(NamedTuple):

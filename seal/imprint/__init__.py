@@ -12,7 +12,7 @@ import numpy as np
 import pandas as pd
 
 from seal import regression
-from seal.imprint_coefficients import (
+from seal.imprint.coefficients import (
     BY_PROMPT,
     COLUMNS,
     INTERCEPT,
@@ -34,8 +34,8 @@ from seal.imprint_coefficients import (
     shares_that_differ,
     usual_values,
 )
-from seal.imprint_columns import Column, Columns, Sides, kept
-from seal.imprint_corrected import Gold, bracketed_by_second_labeler, corrected_by_gold
+from seal.imprint.columns import Column, Columns, Sides, kept
+from seal.imprint.corrected import Gold, bracketed_by_second_labeler, corrected_by_gold
 from seal.pairs import PREFERENCES
 
 

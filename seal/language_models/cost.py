@@ -7,10 +7,10 @@ from collections.abc import Callable, Iterable, Mapping, Sequence
 from pathlib import Path
 from typing import NamedTuple
 
-from seal.answers import Answer
-from seal.batch_files import Body
 from seal.checkpoints import PACKAGE
 from seal.errors import InputError
+from seal.language_models.answers import Answer
+from seal.language_models.batch_files import Body
 
 Count = Callable[[str], float]
 """What counts the tokens of a text."""

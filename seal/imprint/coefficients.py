@@ -6,7 +6,7 @@ from typing import Any, NamedTuple
 import numpy as np
 
 from seal import regression
-from seal.imprint_columns import Column, Sides
+from seal.imprint.columns import Column, Sides
 from seal.regression import Effect
 
 POWER = 0.8

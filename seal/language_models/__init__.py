@@ -1,6 +1,6 @@
 """The language models that can be asked, by where they run."""
 
-from seal.answers import Engine
+from seal.language_models.answers import Engine
 
 LLAMA_CPP, OLLAMA, OPENAI = "llama-cpp", "ollama", "openai"
 
@@ -11,7 +11,7 @@ def identity(name: str, model: str) -> str:
     A served model is known by the name in the request alone: the server says nothing more that can be relied on.
     """
     if name == LLAMA_CPP:
-        from seal import llama_cpp
+        from seal.language_models import llama_cpp
 
         return llama_cpp.identity(model)
     return name
@@ -35,13 +35,13 @@ def open_engine(name: str, model: str, context_tokens: int) -> Engine:
         If the model or the key is not there.
     """
     if name == LLAMA_CPP:
-        from seal import llama_cpp
+        from seal.language_models import llama_cpp
 
         return llama_cpp.engine(model, context_tokens)
     if name == OLLAMA:
-        from seal import ollama_chat
+        from seal.language_models import ollama_chat
 
         return ollama_chat.engine(context_tokens)
-    from seal import openai_chat
+    from seal.language_models import openai_chat
 
     return openai_chat.engine(openai_chat.client())

@@ -18,8 +18,8 @@ import torch
 from torch.nn import functional
 from transformers.models.deberta_v2.modeling_deberta_v2 import make_log_bucket_position
 
-from seal.packed_encoder import after_attention, fused
-from seal.packing import Packed, Run
+from seal.engine.packed_encoder import after_attention, fused
+from seal.engine.packing import Packed, Run
 
 CACHE = 3 * 2**19
 """Bytes of a CPU's cache that the scores of the heads at work may take."""
