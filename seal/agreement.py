@@ -92,30 +92,33 @@ def _complement(share: Resampled) -> Resampled:
     return share._replace(interval=share.interval and Interval(1 - share.interval.high, 1 - share.interval.low))
 
 
-def resistance_by(groups: Mapping[str, np.ndarray], scores: pd.DataFrame, draw: ClusterBootstrap) -> dict[str, dict[str, Any]]:
+def resistance_by(
+    groupings: Mapping[str, Mapping[str, np.ndarray]], scores: pd.DataFrame, draw: ClusterBootstrap
+) -> dict[str, dict[str, dict[str, Any]]]:
     """Alignment resistance of one role in each group of pairs.
 
     Parameters
     ----------
-    groups
-        Name and mask, [pairs], of each group; they may overlap.
+    groupings
+        By name of the grouping, the name and mask, [pairs], of each group; groups may overlap.
     scores, draw
         As in `resistance`.
 
     Returns
     -------
-    By group: pairs, opening prompts, ties and the share, with its interval by bootstrap over opening prompts; under `independent_pairs` the
-    one that takes every pair for independent.
+    By grouping and group: pairs, opening prompts, ties and the share, with its interval by bootstrap over opening prompts; under
+    `independent_pairs` the one that takes every pair for independent.
     """
     margins = scores["chosen_score"].to_numpy(dtype=float) - scores["rejected_score"].to_numpy(dtype=float)
     resists = margins <= 0
-    figures: dict[str, dict[str, Any]] = {}
-    for (name, members), interval in zip(groups.items(), draw.mean_intervals_of_groups(resists, list(groups.values())), strict=True):
+    # Of all groups at once, for each look at the draw takes time of its own.
+    intervals = iter(draw.mean_intervals_of_groups(resists, [members for groups in groupings.values() for members in groups.values()]))
+
+    def figures(members: np.ndarray, interval: Resampled) -> dict[str, Any]:
         pairs = int(members.sum())
         if pairs == 0:
-            figures[name] = {"pairs": 0}
-            continue
-        figures[name] = {
+            return {"pairs": 0}
+        return {
             "pairs": pairs,
             "opening_prompts": draw[members].clusters,
             "ties": int((margins[members] == 0).sum()),
@@ -123,7 +126,10 @@ def resistance_by(groups: Mapping[str, np.ndarray], scores: pd.DataFrame, draw: 
             # Of a small group in which no pair resists, or every one, all resamples are alike; this interval still has a width.
             "independent_pairs": with_interval("resistance", None, wilson(int(resists[members].sum()), pairs, draw.level)),
         }
-    return figures
+
+    return {
+        grouping: {name: figures(members, next(intervals)) for name, members in groups.items()} for grouping, groups in groupings.items()
+    }
 
 
 def in_ranges(values: np.ndarray, ranges: Mapping[str, tuple[float, float]]) -> dict[str, np.ndarray]:

@@ -29,30 +29,46 @@ coefficient for ever, and the probabilities reach 0 or 1 to the last bit only af
 class Linear(NamedTuple):
     """A least-squares fit, and what errors of any kind are made from."""
 
+    design: np.ndarray
+    """[n, k]"""
     estimates: np.ndarray
     """[k] coefficients; NaN where a column is collinear with others, so that the data leave its coefficient open."""
     influence: np.ndarray
     """[k, n] how much each coefficient moves with each outcome: the pseudo-inverse of the design."""
     residuals: np.ndarray
     """[n]"""
-    leverages: np.ndarray
-    """[n] how much each fitted value moves with its own outcome, from 0 to 1."""
     degrees: int
     """Degrees of freedom: rows less the rank of the design."""
+
+    @property
+    def leverages(self) -> np.ndarray:
+        """[n] how much each fitted value moves with its own outcome, from 0 to 1."""
+        return np.asarray(np.einsum("nk,kn->n", self.design, self.influence))
 
 
 def ols(design: np.ndarray, outcome: np.ndarray) -> Linear:
     """Least squares of an outcome, [n], on a design, [n, k]; of an outcome of 0 and 1 this is the linear probability model."""
-    left, scales, right = _decomposed(design)
-    influence = (right.T / scales) @ left.T
+    influence = _inverse_by_products(design) if len(design) >= _TALL else None
+    given = np.ones(design.shape[1], dtype=bool)
+    rank = design.shape[1]
+    if influence is None:
+        left, scales, right = _decomposed(design)
+        influence, given, rank = (right.T / scales) @ left.T, _determined(right), len(scales)
     estimates = influence @ outcome
     return Linear(
-        estimates=np.where(_determined(right), estimates, np.nan),
+        design=design,
+        estimates=np.where(given, estimates, np.nan),
         influence=influence,
         residuals=outcome - design @ estimates,
-        leverages=np.square(left).sum(axis=1),
-        degrees=len(design) - len(scales),
+        degrees=len(design) - rank,
     )
+
+
+def with_outcome(fit: Linear, outcome: np.ndarray) -> Linear:
+    """The fit of another outcome, [n], on the same design, for which only products are left to be made."""
+    estimates = fit.influence @ outcome
+    residuals = outcome - fit.design @ estimates
+    return fit._replace(estimates=np.where(np.isnan(fit.estimates), np.nan, estimates), residuals=residuals)
 
 
 def determined(design: np.ndarray) -> np.ndarray:
@@ -62,13 +78,13 @@ def determined(design: np.ndarray) -> np.ndarray:
 
 def _decomposed(design: np.ndarray) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
     """Singular value decomposition without what is 0 but for rounding: [n, rank], [rank], [rank, k]."""
-    left, scales, right = (_decomposed_by_products(design) if len(design) >= _TALL else None) or np.linalg.svd(design, full_matrices=False)
+    left, scales, right = np.linalg.svd(design, full_matrices=False)
     kept = scales > scales.max(initial=0.0) * max(design.shape) * np.finfo(float).eps
     return left[:, kept], scales[kept], right[kept]
 
 
-def _decomposed_by_products(design: np.ndarray) -> tuple[np.ndarray, np.ndarray, np.ndarray] | None:
-    """Singular value decomposition of a long design of full rank; None where columns are near to collinear.
+def _inverse_by_products(design: np.ndarray) -> np.ndarray | None:
+    """The pseudo-inverse, [k, n], of a long design of full rank; None where columns are near to collinear.
 
     Cholesky QR, twice (Yamamoto and others 2015, Roundoff error analysis of the CholeskyQR2 algorithm): as exact as Householder's where
     the condition is well below 1e8, and made of products of matrices, which take far less time.
@@ -76,12 +92,13 @@ def _decomposed_by_products(design: np.ndarray) -> tuple[np.ndarray, np.ndarray,
     once = _upper(design)
     if once is None:
         return None
-    columns = design @ np.linalg.inv(once)
+    inverse = np.linalg.inv(once)
+    columns = design @ inverse
     twice = _upper(columns)
     if twice is None:
         return None
-    turned, scales, right = np.linalg.svd(twice @ once)
-    return columns @ (np.linalg.inv(twice) @ turned), scales, right
+    again = np.linalg.inv(twice)
+    return np.asarray((inverse @ again @ again.T) @ columns.T)
 
 
 def _upper(design: np.ndarray) -> np.ndarray | None:
@@ -185,17 +202,28 @@ def clustered(fit: Linear | Instrumented, clusters: np.ndarray) -> np.ndarray:
     clusters
         [n] whole numbers from 0; rows with equal ones belong together.
     """
-    totals = cluster_totals(fit.influence.T * fit.residuals[:, None], clusters)
-    return np.asarray(few_clusters(len(clusters), len(clusters) - fit.degrees, len(totals)) * totals.T @ totals)
+    return clustered_by_totals(fit, cluster_totals((fit.influence * fit.residuals).T, clusters))
+
+
+def clustered_by_totals(fit: Linear | Instrumented, totals: np.ndarray) -> np.ndarray:
+    """The same from the totals, [clusters, k], of what the rows of each cluster move the coefficients by: influence times residual."""
+    rows = len(fit.residuals)
+    return np.asarray(few_clusters(rows, rows - fit.degrees, len(totals)) * totals.T @ totals)
 
 
 def cluster_totals(values: np.ndarray, clusters: np.ndarray) -> np.ndarray:
     """Totals, [clusters, k], of values, [n, k], over the rows of each cluster."""
     present = np.bincount(clusters) > 0
-    totals = np.empty((int(present.sum()), values.shape[1]))
-    for place, column in enumerate(values.T):
-        totals[:, place] = np.bincount(clusters, weights=column)[present]
-    return totals
+    return np.stack([np.bincount(clusters, weights=column)[present] for column in values.T], axis=1)
+
+
+def clusters_moved(differs: np.ndarray, clusters: np.ndarray) -> np.ndarray:
+    """In how many clusters each column, [n, k] booleans, is true for some row."""
+    if not len(clusters):
+        return np.zeros(differs.shape[1], dtype=int)
+    order = np.argsort(clusters, kind="stable")
+    starts = np.flatnonzero(np.diff(clusters[order], prepend=-1))
+    return np.asarray(np.logical_or.reduceat(differs[order], starts, axis=0).sum(axis=0))
 
 
 def few_clusters(rows: int, columns: int, clusters: int) -> float:
@@ -211,7 +239,7 @@ def variance_inflation(design: np.ndarray) -> np.ndarray:
     The columns, [n, k], are taken as they are, not from their means: centre them for a design with an intercept. None may be 0 throughout.
     """
     sizes = np.linalg.norm(design, axis=0)
-    alike = (design / sizes).T @ (design / sizes)
+    alike = design.T @ design / np.outer(sizes, sizes)
     inflation = np.ones(len(alike))
     for column in range(len(alike)):
         others = np.delete(np.arange(len(alike)), column)

@@ -64,15 +64,16 @@ def resolved(figures: Mapping[str, Any], draw: ClusterBootstrap) -> dict[str, An
     also where all pairs share one opening prompt.
     """
     statistics = list(_statistics(figures))
-    parts = np.concatenate([statistic.parts for statistic in statistics], axis=1)
-    by_cluster = np.stack([np.bincount(draw.codes, weights=part, minlength=draw.clusters) for part in parts.T], axis=1)
-    resampled = draw.totals(by_cluster) if draw.clusters > 1 else by_cluster[:0]
+    # Parts that are the same, such as the count of all pairs, are added up once.
+    distinct: dict[bytes, int] = {}
+    places = [distinct.setdefault(part.tobytes(), len(distinct)) for statistic in statistics for part in statistic.parts.T]
+    by_cluster = np.stack([np.bincount(draw.codes, np.frombuffer(part), draw.clusters) for part in distinct], axis=1)
+    observed = by_cluster.sum(axis=0)[places]
+    resampled = draw.totals(by_cluster)[:, places] if draw.clusters > 1 else np.empty((0, len(places)))
     ends = np.cumsum([statistic.parts.shape[1] for statistic in statistics])[:-1]
     estimates = (
-        (float(statistic.of(observed)), statistic.of(drawn))
-        for statistic, observed, drawn in zip(
-            statistics, np.split(by_cluster.sum(axis=0), ends), np.split(resampled, ends, axis=1), strict=True
-        )
+        (float(statistic.of(totals)), statistic.of(drawn))
+        for statistic, totals, drawn in zip(statistics, np.split(observed, ends), np.split(resampled, ends, axis=1), strict=True)
     )
     return _filled(figures, estimates, draw.level)
 

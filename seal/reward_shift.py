@@ -18,7 +18,7 @@ from seal import regression
 from seal.agreement import REGIMES
 from seal.features import BOOLEANS, SENTIMENT, numbers
 from seal.labeler_preference import PairLabels
-from seal.regression import Effect
+from seal.regression import Effect, Linear
 from seal.resampling import Statistic, mean, resolved
 from seal.uncertainty import ClusterBootstrap, exact_mcnemar
 
@@ -246,13 +246,13 @@ def histogram(theta: np.ndarray, regimes: np.ndarray) -> pd.DataFrame:
     return pd.concat(tables, ignore_index=True)
 
 
-def regressed(outcome: np.ndarray, labels: PairLabels, clusters: np.ndarray, level: float) -> dict[str, Any]:
-    """Least squares of a shift on the features of both sides at once, with errors clustered by opening prompt.
+def regressed(outcomes: Mapping[str, np.ndarray], labels: PairLabels, clusters: np.ndarray, level: float) -> dict[str, Any]:
+    """Least squares of shifts on the features of both sides at once, with errors clustered by opening prompt.
 
     Parameters
     ----------
-    outcome
-        [pairs] of one kind of `Shift`. An angle is taken for a number: 179 and -179 degrees lie far apart.
+    outcomes
+        [pairs] each, kinds of `Shift` by name. An angle is taken for a number: 179 and -179 degrees lie far apart.
     labels
         Of the pairs; those without are left out, and so are those without an outcome. Both are counted.
     clusters
@@ -262,66 +262,92 @@ def regressed(outcome: np.ndarray, labels: PairLabels, clusters: np.ndarray, lev
 
     Returns
     -------
-    Counts, the intercept, and for each side and feature the estimate with interval, p, and p adjusted for all features of both sides
-    (Holm 1979). A feature that does not vary is taken out first. An estimate that the data do not determine is null with its reason, and
-    all are where there are no more opening prompts than coefficients, since clustered errors would be far too small then.
+    For each outcome counts, the intercept, and for each side and feature the estimate with interval, p, and p adjusted for all features of
+    both sides (Holm 1979). A feature that does not vary is taken out first. An estimate that the data do not determine is null with its
+    reason, and all are where there are no more opening prompts than coefficients, since clustered errors would be far too small then.
     """
-    labelled, defined = labels.labelled, ~np.isnan(outcome)
-    rows = labelled & defined
-    design, names, constant = _design(labels, rows[labelled])
-    prompts = len(np.unique(clusters[rows]))
-    counts = {
-        "pairs": int(rows.sum()),
-        "opening_prompts": prompts,
-        "left_out_unlabelled": int((~labelled).sum()),
-        "left_out_undefined": int((labelled & ~defined).sum()),
+    columns = {
+        (side, feature): numbers(table[feature])
+        for side, table in (("chosen", labels.chosen), ("rejected", labels.rejected))
+        for feature in FEATURES
+        if feature in table
     }
-    needed = design.shape[1]
+    found: dict[str, Any] = {}
+    made: dict[bytes, _Regressors] = {}  # by pairs, which are mostly the same for all outcomes
+    fits: dict[bytes, Linear] = {}
+    for name, outcome in outcomes.items():
+        rows = labels.labelled & ~np.isnan(outcome)
+        pairs = rows.tobytes()
+        regressors = made.get(pairs) or made.setdefault(pairs, _regressors(columns, rows[labels.labelled], clusters[rows]))
+        counts = {
+            "pairs": int(rows.sum()),
+            "opening_prompts": regressors.prompts,
+            "left_out_unlabelled": int((~labels.labelled).sum()),
+            "left_out_undefined": int((labels.labelled & np.isnan(outcome)).sum()),
+        }
+        reason = _no_regression(regressors, outcome[rows])
+        if reason:
+            found[name] = {**counts, "coefficients": None, "reason": reason}
+            continue
+        known = fits.get(pairs)
+        fit = regression.with_outcome(known, outcome[rows]) if known else regression.ols(regressors.design, outcome[rows])
+        fits[pairs] = fit
+        if np.abs(fit.residuals).max() <= 1e-9 * np.ptp(outcome[rows]):
+            found[name] = {**counts, "coefficients": None, "reason": "the features tell the outcome exactly, which leaves no error"}
+        else:
+            found[name] = {**counts, "coefficients": _coefficients(fit, regressors, level)}
+    return found
+
+
+class _Regressors(NamedTuple):
+    """What shifts are regressed on."""
+
+    design: np.ndarray
+    """[pairs, 1 + features]"""
+    names: list[tuple[str, str]]
+    """Side and feature of each column after the intercept."""
+    constant: list[tuple[str, str]]
+    """Of those that do not vary, and have no column."""
+    codes: np.ndarray
+    """[pairs] number of each pair's opening prompt, from 0."""
+    prompts: int
+
+
+def _regressors(columns: Mapping[tuple[str, str], np.ndarray], rows: np.ndarray, clusters: np.ndarray) -> _Regressors:
+    """Of some of the pairs, given by a mask of those that the columns are of, with their opening prompts."""
+    taken = {name: column[rows] for name, column in columns.items()}
+    names = [name for name, column in taken.items() if len(column) and np.ptp(column) > 0]
+    design = np.column_stack([np.ones(int(rows.sum())), *(taken[name] for name in names)])
+    found, codes = np.unique(clusters, return_inverse=True)
+    return _Regressors(design, names, [name for name in taken if name not in names], codes, len(found))
+
+
+def _no_regression(regressors: _Regressors, outcome: np.ndarray) -> str:
+    """Why there is none, if so."""
+    prompts, needed = regressors.prompts, regressors.design.shape[1]
     if prompts <= needed:
-        reason = f"{prompts} opening prompts for {needed} coefficients; clustered errors need more of them than coefficients"
-        return {**counts, "coefficients": None, "reason": reason}
-    if not _varies(outcome[rows]):
-        return {**counts, "coefficients": None, "reason": "the outcome does not vary"}
-    fit = regression.ols(design, outcome[rows])
-    if np.abs(fit.residuals).max() <= 1e-9 * np.ptp(outcome[rows]):
-        return {**counts, "coefficients": None, "reason": "the features tell the outcome exactly, which leaves no error"}
-    codes = np.unique(clusters[rows], return_inverse=True)[1]
-    errors = np.sqrt(np.diag(regression.clustered(fit, codes)))
-    errors[1:][_rarely_others(design[:, 1:], codes)] = np.nan
-    coefficients = [_coefficient(*effect, level, prompts - 1) for effect in zip(fit.estimates, errors, strict=True)]
+        return f"{prompts} opening prompts for {needed} coefficients; clustered errors need more of them than coefficients"
+    return "" if _varies(outcome) else "the outcome does not vary"
+
+
+def _coefficients(fit: Linear, regressors: _Regressors, level: float) -> dict[str, Any]:
+    """Of the intercept, and by side and feature."""
+    errors = np.sqrt(np.diag(regression.clustered(fit, regressors.codes)))
+    others = regressors.design[:, 1:] != _modes(regressors.design[:, 1:])
+    errors[1:][regression.clusters_moved(others, regressors.codes) < MIN_OPENING_PROMPTS] = np.nan
+    coefficients = [_coefficient(*effect, level, regressors.prompts - 1) for effect in zip(fit.estimates, errors, strict=True)]
     adjusted = regression.holm(np.array([found.get("p", np.nan) for found in coefficients[1:]], dtype=float))
     nested: dict[str, Any] = {"intercept": coefficients[0], "chosen": {}, "rejected": {}}
-    for (side, feature), found, p_holm in zip(names, coefficients[1:], adjusted, strict=True):
+    for (side, feature), found, p_holm in zip(regressors.names, coefficients[1:], adjusted, strict=True):
         nested[side][feature] = {**found, "p_holm": p_holm} if "p" in found else found
-    for side, feature in constant:
+    for side, feature in regressors.constant:
         nested[side][feature] = {"estimate": None, "reason": "the feature does not vary"}
-    return {**counts, "coefficients": nested}
+    return nested
 
 
-def _design(labels: PairLabels, rows: np.ndarray) -> tuple[np.ndarray, list[tuple[str, str]], list[tuple[str, str]]]:
-    """The design, [pairs, 1 + features], with side and feature of each column after the intercept, and of those that do not vary."""
-    columns, names, constant = [np.ones(int(rows.sum()))], [], []
-    for side, table in (("chosen", labels.chosen), ("rejected", labels.rejected)):
-        for feature in (feature for feature in FEATURES if feature in table):
-            column = numbers(table[feature])[rows]
-            if len(column) and np.ptp(column) > 0:
-                columns.append(column)
-                names.append((side, feature))
-            else:
-                constant.append((side, feature))
-    return np.stack(columns, axis=1), names, constant
-
-
-def _rarely_others(columns: np.ndarray, codes: np.ndarray) -> np.ndarray:
-    """Which columns, [pairs, k], have another than their most frequent value in fewer than `MIN_OPENING_PROMPTS`, [k]."""
-    return np.array(
-        [np.count_nonzero(np.bincount(codes[column != _mode(column)])) < MIN_OPENING_PROMPTS for column in columns.T], dtype=bool
-    )
-
-
-def _mode(column: np.ndarray) -> int:
-    """Of numbers of `features.numbers`, which are -1, 0 and 1."""
-    return int(np.bincount(column.astype(int) + 1).argmax()) - 1
+def _modes(columns: np.ndarray) -> np.ndarray:
+    """The most frequent value of each column, [pairs, k], of numbers of `features.numbers`, which are -1, 0 and 1."""
+    return np.asarray(np.stack([(columns == value).sum(axis=0) for value in (-1, 0, 1)]).argmax(axis=0) - 1)
 
 
 def _coefficient(estimate: float, error: float, level: float, degrees: int) -> dict[str, Any]:

@@ -1,5 +1,6 @@
 """Intervals and tests. Pure functions of arrays."""
 
+import math
 from collections.abc import Sequence
 from copy import copy
 from functools import cache, partial
@@ -17,7 +18,13 @@ LEAST_DEFINED = 0.9
 _CLUSTERS_AT_ONCE = 64
 """How many clusters' weights to hold as floats, which stay in the processor's cache."""
 
-_DRAWN_AT_ONCE = 16
+_EXACT_BITS = 24
+"""Sums of whole numbers are exact in single precision as long as they stay below 2 to this power."""
+
+_KEPT_BITS = 36
+"""Of totals that are no whole numbers, at least."""
+
+_DRAWN_AT_ONCE = 32
 """How many resamples to draw before they are laid beside the others."""
 
 _COUNTED_AT_ONCE = 1_000_000
@@ -153,18 +160,20 @@ class ClusterBootstrap:
 
         Returns
         -------
-        [resamples, m]
+        [resamples, m], exact of whole numbers; of others each is rounded at 2**-37 of the column's largest. All are split into whole
+        numbers so small that single precision sums them without rounding: that is fast, and gives the same whatever is added first.
         """
-        weights = self._weights()
-        # Sums of whole numbers are exact in single precision below 2**24, and take half the time.
-        largest = np.abs(by_cluster).sum(axis=0).max(initial=0.0) * weights.max(initial=0)
-        kind = np.float32 if largest < 2**24 and (by_cluster == np.rint(by_cluster)).all() else np.float64
-        by_cluster = by_cluster.astype(kind)
-        totals = np.zeros((by_cluster.shape[1], weights.shape[1]), dtype=kind)
+        weights, largest = self._weights()
+        bits = _EXACT_BITS - math.ceil(math.log2(_CLUSTERS_AT_ONCE * largest))
+        digits, owners, units = _whole_numbers(by_cluster, bits)
+        sums = np.zeros((digits.shape[1], weights.shape[1]))
         for start in range(0, self.clusters, _CLUSTERS_AT_ONCE):
             some = slice(start, start + _CLUSTERS_AT_ONCE)
-            totals += by_cluster[some].T @ weights[self._places[some]].astype(kind)
-        return totals.T.astype(float)
+            drawn = weights[some] if self.clusters == len(weights) else weights[self._places[some]]
+            sums += digits[some].T @ drawn.astype(np.float32)
+        totals = np.zeros((by_cluster.shape[1], weights.shape[1]))
+        np.add.at(totals, owners, sums * units[:, None])
+        return totals.T
 
     def _medians(self, middle: "_Middle", size: np.ndarray, least: np.ndarray) -> np.ndarray:
         """The median of each resample, [resamples]; NaN where it holds no observation.
@@ -190,7 +199,7 @@ class ClusterBootstrap:
         self, middle: "_Middle", first: int, last: int, resamples: slice, size: np.ndarray, least: np.ndarray
     ) -> np.ndarray:
         """Medians that lie at these places of the order, NaN for others."""
-        counted = self._weights()[self._places[middle.codes[first:last]], resamples].astype(np.int32)
+        counted = self._weights()[0][self._places[middle.codes[first:last]], resamples].astype(np.int32)
         np.cumsum(counted, axis=0, out=counted)
         counted, half = counted + least.astype(np.int32), size / 2
         low, high = first + (counted < half).sum(axis=0), first + (counted <= half).sum(axis=0)
@@ -199,8 +208,9 @@ class ClusterBootstrap:
         return np.where(inside, (middle.ordered[np.minimum(low, most)] + middle.ordered[np.minimum(high, most)]) / 2, np.nan)
 
 
-def _drawn(clusters: int, resamples: int, seed: int) -> np.ndarray:
-    """How often each resample draws each cluster, [clusters, resamples]: rows lie together, as a group needs those of its clusters.
+def _drawn(clusters: int, resamples: int, seed: int) -> tuple[np.ndarray, int]:
+    """How often each resample draws each cluster, [clusters, resamples]: rows lie together, as a group needs those of its clusters. And
+    how often any is drawn at most.
 
     A byte holds them: of 255 clusters or fewer none can be drawn more often, and of more the chance is far below any that floats can tell.
     """
@@ -212,7 +222,34 @@ def _drawn(clusters: int, resamples: int, seed: int) -> np.ndarray:
         for row, of_row in zip(drawn, counts, strict=True):
             of_row[:] = np.bincount(row, minlength=clusters)
         weights[:, start : start + len(drawn)] = counts.T
-    return weights
+    return weights, int(weights.max(initial=1))
+
+
+def _whole_numbers(columns: np.ndarray, bits: int) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
+    """Split columns, [n, m], into whole numbers below 2 to the power of `bits`, single precision.
+
+    Returns
+    -------
+    Those numbers, [n, digits]; of which column each is a part, [digits]; and what it is to be multiplied by, [digits]. A column of
+    numbers that are that small and whole is its only digit.
+    """
+    digits, owners, units = [], [], []
+    for owner, column in enumerate(columns.T):
+        largest = np.abs(column).max(initial=0.0)
+        if largest < 2**bits and (column == np.rint(column)).all():
+            digits.append(column)
+            owners.append(owner)
+            units.append(1.0)
+            continue
+        exponent = math.frexp(largest)[1]
+        left = np.ldexp(column, -exponent)
+        for place in range(1, math.ceil(_KEPT_BITS / (bits - 1)) + 1):
+            left = np.ldexp(left, bits - 1)
+            digits.append(np.rint(left))
+            left -= digits[-1]
+            owners.append(owner)
+            units.append(math.ldexp(1.0, exponent - place * (bits - 1)))
+    return np.stack(digits, axis=1).astype(np.float32), np.array(owners), np.array(units)
 
 
 def _ranks(labels: np.ndarray) -> np.ndarray:

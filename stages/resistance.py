@@ -8,6 +8,7 @@ from dataclasses import dataclass
 from typing import Any, Dict
 
 import numpy as np
+import pandas as pd
 
 from seal import agreement, labeler_preference, pairs, plot_tables, scores, taxonomy
 from seal.errors import InputError
@@ -39,27 +40,24 @@ def main(arguments: Arguments) -> None:
     lengths = np.stack([table[f"{side}_response"].str.len().to_numpy(dtype=int) for side in pairs.PREFERENCES], axis=1)
     draw = ClusterBootstrap(table["opening_prompt"].to_numpy(), arguments.resamples, arguments.seed, arguments.level)
 
-    def resistance_by(groups: Dict[str, np.ndarray]) -> Dict[str, Any]:
-        """Of all pairs and of held-out ones."""
-        return agreement.all_and_held_out(
-            table,
-            lambda mask: agreement.resistance_by({name: members[mask] for name, members in groups.items()}, rewards[mask], draw[mask]),
-        )
-
     figures = agreement.by_subset(table, lambda mask: agreement.resistance(rewards[mask], lengths[mask], draw[mask]))
     turns = table[["chosen_turns", "rejected_turns"]].max(axis=1).to_numpy()
-    figures["by_turns"] = resistance_by(agreement.in_ranges(turns, agreement.TURNS))
-    figures["by_length_difference"] = resistance_by(agreement.in_ranges(lengths[:, 0] - lengths[:, 1], agreement.LENGTH_DIFFERENCES))
+    groupings = {
+        "by_turns": agreement.in_ranges(turns, agreement.TURNS),
+        "by_length_difference": agreement.in_ranges(lengths[:, 0] - lengths[:, 1], agreement.LENGTH_DIFFERENCES),
+    }
     gammas = np.full(len(table), "", dtype=object)
     if arguments.taxonomy:
         needed = (*labeler_preference.COMPARED, labeler_preference.TOPICS)
         row_ids = table["row_id"].to_numpy()
         labels = labeler_preference.by_pair(taxonomy.read_of_pairs(arguments.taxonomy, table), row_ids, needed, arguments.taxonomy)
         gammas = labeler_preference.gamma(labels)
-        figures["by_labeler"] = {
-            "gamma": resistance_by(labeler_preference.gamma_groups(gammas)),
-            "topic": resistance_by(labeler_preference.topic_groups(labels)),
-        }
+        groupings |= {"gamma": labeler_preference.gamma_groups(gammas), "topic": labeler_preference.topic_groups(labels)}
+    found = agreement.all_and_held_out(table, lambda mask: resistance_by(groupings, mask, rewards, draw))
+    grouped = {name: {subset: by_grouping[name] for subset, by_grouping in found.items()} for name in groupings}
+    figures |= {name: grouped[name] for name in ("by_turns", "by_length_difference")}
+    if arguments.taxonomy:
+        figures["by_labeler"] = {name: grouped[name] for name in ("gamma", "topic")}
     write_json(arguments.metrics, {"scoring": read_json(arguments.check), **figures})
     write_csv(arguments.margins, agreement.margin_histogram(rewards))
     if arguments.rewards:
@@ -67,6 +65,14 @@ def main(arguments: Arguments) -> None:
     if arguments.most_resistant:
         # Like metrics, compared across commits and machines, whose last digits differ.
         write_csv(arguments.most_resistant, agreement.most_resistant(table, rewards, gammas, arguments.most).map(rounded))
+
+
+def resistance_by(
+    groupings: Dict[str, Dict[str, np.ndarray]], mask: np.ndarray, rewards: pd.DataFrame, draw: ClusterBootstrap
+) -> Dict[str, Any]:
+    """Of the pairs of a mask, in each group of theirs."""
+    of_mask = {name: {group: members[mask] for group, members in groups.items()} for name, groups in groupings.items()}
+    return agreement.resistance_by(of_mask, rewards[mask], draw[mask])
 
 
 if __name__ == "__main__":

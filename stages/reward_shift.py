@@ -87,7 +87,7 @@ def by_labels(labels: Optional[PairLabels], shift: reward_shift.Shift, draw: Clu
     outcomes = {"theta": shift.theta, "change_of_margin": shift.change_of_margin}
     return {
         "by_gamma": reward_shift.by_group(shift, groups, draw),
-        "regression": {name: reward_shift.regressed(outcome, labels, draw.codes, draw.level) for name, outcome in outcomes.items()},
+        "regression": reward_shift.regressed(outcomes, labels, draw.codes, draw.level),
     }
 
 

@@ -135,7 +135,7 @@ def test_resistance_in_groups_by_hand() -> None:
         "one": np.array([False, False, True, False, False]),
         "none": np.zeros(5, dtype=bool),
     }
-    figures = agreement.resistance_by(groups, table, over(openings("a", "a", "b", "c", "d")))
+    figures = agreement.resistance_by({"of some": groups}, table, over(openings("a", "a", "b", "c", "d")))["of some"]
     assert (figures["some"]["pairs"], figures["some"]["opening_prompts"], figures["some"]["ties"]) == (4, 3, 1)
     assert figures["some"]["resistance"] == 0.5
     assert figures["some"]["resistance_low"] < 0.5 < figures["some"]["resistance_high"]
@@ -150,7 +150,7 @@ def test_a_group_of_all_pairs_has_the_resistance_of_the_role() -> None:
     table = rewards(list(random.integers(0, 4, size=300)), list(random.integers(0, 4, size=300)))
     clusters = random.integers(0, 60, size=300)
     whole = agreement.resistance(table, random.integers(1, 9, size=(300, 2)), over(clusters))
-    found = agreement.resistance_by({"all": np.ones(300, dtype=bool)}, table, over(clusters))["all"]
+    found = agreement.resistance_by({"": {"all": np.ones(300, dtype=bool)}}, table, over(clusters))[""]["all"]
     for name in ("pairs", "opening_prompts", "ties", "resistance", "resistance_low", "resistance_high"):
         assert found[name] == pytest.approx(whole[name])
 

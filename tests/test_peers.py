@@ -242,7 +242,9 @@ def test_the_regression_of_the_reward_shift_on_both_sides(data: MadeUp) -> None:
         )
         for side in data.labels
     ]
-    found = reward_shift.regressed(shift, PairLabels(*labels, np.ones(PAIRS, dtype=bool)), data.prompts, 0.95)["coefficients"]
+    found = reward_shift.regressed({"shift": shift}, PairLabels(*labels, np.ones(PAIRS, dtype=bool)), data.prompts, 0.95)["shift"][
+        "coefficients"
+    ]
     fit = feols(f"shift ~ {BOTH_SIDES}", sides_of(data).assign(shift=shift), BY_PROMPT).tidy()
     rows = [found["intercept"], *(found[side][feature] for side in ("chosen", "rejected") for feature in FEATURES)]
     for ours, theirs in {"estimate": "Estimate", "low": "2.5%", "high": "97.5%", "p": "Pr(>|t|)"}.items():

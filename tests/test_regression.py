@@ -12,6 +12,7 @@ from statsmodels.stats.multitest import multipletests
 from statsmodels.stats.outliers_influence import variance_inflation_factor
 
 from seal import regression
+from seal.imprint import coefficients
 from seal.regression import Effect
 
 
@@ -475,3 +476,33 @@ def test_nothing_warns() -> None:
         warnings.simplefilter("error")
         regression.hc3(regression.ols(np.column_stack([design, design[:, 1], np.arange(60) == 3]).astype(float), outcome))
         assert regression.logit(design, outcome) is None
+
+
+# --- the same design again, and clusters ---
+
+
+@pytest.mark.parametrize("rows", [40, 20_000])
+def test_another_outcome_on_the_same_design_has_the_fit_of_its_own(rows: int) -> None:
+    random = np.random.default_rng(5)
+    design = np.column_stack([np.ones(rows), random.integers(0, 2, size=(rows, 3))]).astype(float)
+    design = np.column_stack([design, design[:, 1]]) if rows < 10_000 else design  # collinear
+    one, other = random.normal(size=(2, rows))
+    found = regression.with_outcome(regression.ols(design, one), other)
+    expected = regression.ols(design, other)
+    assert found.estimates == pytest.approx(expected.estimates, nan_ok=True)
+    assert found.residuals == pytest.approx(expected.residuals)
+    assert found.degrees == expected.degrees
+
+
+def test_clusters_in_which_a_column_is_true_somewhere_by_hand() -> None:
+    differs = np.array([[1, 0, 1], [1, 0, 0], [0, 0, 1], [1, 0, 1]], dtype=bool)
+    assert regression.clusters_moved(differs, np.array([3, 3, 0, 7])).tolist() == [2, 0, 3]
+    assert regression.clusters_moved(differs[:0], np.array([], dtype=int)).tolist() == [0, 0, 0]
+
+
+@pytest.mark.parametrize("rows", [1, 2, 3, 500, 5_001])
+def test_the_usual_value_is_the_one_in_the_middle(rows: int) -> None:
+    random = np.random.default_rng(rows)
+    design = np.column_stack([random.integers(-1, 2, size=rows), random.normal(size=rows), np.arange(rows) > rows // 2, np.arange(rows)])
+    expected = [sorted(column)[rows // 2] for column in design.T.tolist()]
+    assert coefficients.usual_values(design.astype(float)).tolist() == expected

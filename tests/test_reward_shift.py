@@ -315,7 +315,7 @@ def test_the_regression_is_that_of_statsmodels_with_clustered_errors() -> None:
     outcome = random.normal(size=500) + np.array([int(name.split()[1]) % 7 for name in clusters])
     outcome[labelled] += 3 * labels.chosen[HELPFUL].to_numpy()
     outcome[:4] = np.nan
-    found = reward_shift.regressed(outcome, labels, clusters, 0.9)
+    found = reward_shift.regressed({"shift": outcome}, labels, clusters, 0.9)["shift"]
     rows = labelled & ~np.isnan(outcome)
     groups = pd.factorize(clusters[rows])[0]
     expected = sm.OLS(outcome[rows], numbers(labels)[rows[labelled]]).fit(
@@ -334,6 +334,26 @@ def test_the_regression_is_that_of_statsmodels_with_clustered_errors() -> None:
     assert coefficients["chosen"][HONEST] == coefficients["rejected"][HONEST] == {"estimate": None, "reason": "the feature does not vary"}
 
 
+def test_each_outcome_is_regressed_as_if_it_were_the_only_one() -> None:
+    """Whether it has the pairs of the one before it or others, and whether the one before could be regressed or not."""
+    random = np.random.default_rng(12)
+    labels = made_up_labels(300, random)
+    clusters = np.arange(300) // 2
+    first, second, third = random.normal(size=(3, 300))
+    second[::7] = np.nan
+    outcomes = {"first": first, "same": np.ones(300), "third": third, "second": second, "again": first + second}
+    together = reward_shift.regressed(outcomes, labels, clusters, 0.95)
+    assert list(together) == list(outcomes)
+    for name, outcome in outcomes.items():
+        alone = reward_shift.regressed({name: outcome}, labels, clusters, 0.95)[name]
+        assert together[name]["pairs"] == alone["pairs"]
+        assert together[name].get("reason") == alone.get("reason")
+        assert (together[name]["coefficients"] is None) == (name == "same")
+        if name != "same":
+            for side, feature in FITTED:
+                assert together[name]["coefficients"][side][feature] == pytest.approx(alone["coefficients"][side][feature], rel=1e-9)
+
+
 def test_planted_effects_lie_in_their_intervals_as_often_as_told() -> None:
     random = np.random.default_rng(11)
     truth = np.array([1.0, 2.0, -1.0, 0.0, 0.0, 0.5, 0.3])
@@ -342,7 +362,7 @@ def test_planted_effects_lie_in_their_intervals_as_often_as_told() -> None:
         labels = made_up_labels(400, random)
         clusters = np.arange(400) // 4
         outcome = numbers(labels) @ truth + random.normal(size=100)[clusters] + random.normal(size=400)
-        coefficients = reward_shift.regressed(outcome, labels, clusters, 0.95)["coefficients"]
+        coefficients = reward_shift.regressed({"shift": outcome}, labels, clusters, 0.95)["shift"]["coefficients"]
         fitted = [coefficients["intercept"], *(coefficients[side][feature] for side, feature in FITTED)]
         inside += [each["low"] <= true <= each["high"] for each, true in zip(fitted, truth, strict=True)]
     # of 1050 intervals that are nearly independent, within 4 standard errors of the level
@@ -353,7 +373,7 @@ def test_collinear_features_have_no_estimates_and_the_others_do() -> None:
     random = np.random.default_rng(12)
     labels = made_up_labels(300, random)
     labels.rejected[HELPFUL] = labels.chosen[HELPFUL]
-    found = reward_shift.regressed(random.normal(size=300), labels, np.arange(300), 0.95)["coefficients"]
+    found = reward_shift.regressed({"shift": random.normal(size=300)}, labels, np.arange(300), 0.95)["shift"]["coefficients"]
     for side in ("chosen", "rejected"):
         assert found[side][HELPFUL] == {"estimate": None, "reason": "collinear with other features"}
         assert found[side][HARMLESS]["low"] < found[side][HARMLESS]["estimate"] < found[side][HARMLESS]["high"]
@@ -363,10 +383,10 @@ def test_a_feature_of_few_opening_prompts_has_an_estimate_but_no_error() -> None
     random = np.random.default_rng(13)
     labels = made_up_labels(300, random)
     labels.chosen[HELPFUL] = np.arange(300) < 90  # in 90 pairs, but of 9 opening prompts
-    found = reward_shift.regressed(random.normal(size=300), labels, np.arange(300) // 10, 0.95)["coefficients"]
+    found = reward_shift.regressed({"shift": random.normal(size=300)}, labels, np.arange(300) // 10, 0.95)["shift"]["coefficients"]
     assert set(found["chosen"][HELPFUL]) == {"estimate", "reason"}
     labels.chosen[HELPFUL] = np.arange(300) < 100
-    found = reward_shift.regressed(random.normal(size=300), labels, np.arange(300) // 10, 0.95)["coefficients"]
+    found = reward_shift.regressed({"shift": random.normal(size=300)}, labels, np.arange(300) // 10, 0.95)["shift"]["coefficients"]
     assert found["chosen"][HELPFUL]["p_holm"] >= found["chosen"][HELPFUL]["p"] > 0
 
 
@@ -382,13 +402,13 @@ def test_a_feature_of_few_opening_prompts_has_an_estimate_but_no_error() -> None
 def test_a_regression_that_cannot_be_had_is_null_with_its_reason(pairs: int, prompts: int, outcome: float | None, reason: str) -> None:
     random = np.random.default_rng(14)
     values = random.normal(size=pairs) if outcome is None else np.full(pairs, outcome)
-    found = reward_shift.regressed(values, made_up_labels(pairs, random), np.arange(pairs) % prompts, 0.95)
+    found = reward_shift.regressed({"shift": values}, made_up_labels(pairs, random), np.arange(pairs) % prompts, 0.95)["shift"]
     assert found["coefficients"] is None
     assert reason in found["reason"]
 
 
 def test_features_that_tell_the_outcome_exactly_leave_no_error() -> None:
     labels = made_up_labels(300, np.random.default_rng(15))
-    found = reward_shift.regressed(2.0 * labels.chosen[HELPFUL].to_numpy(), labels, np.arange(300), 0.95)
+    found = reward_shift.regressed({"shift": 2.0 * labels.chosen[HELPFUL].to_numpy()}, labels, np.arange(300), 0.95)["shift"]
     assert found["coefficients"] is None
     assert "exactly" in found["reason"]

@@ -5,7 +5,7 @@ one role to another, what can be said in spite of a labeler's errors, and which 
 and arrays.
 """
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from typing import Any, NamedTuple
 
 import numpy as np
@@ -22,7 +22,6 @@ from seal.imprint.coefficients import (
     Rewards,
     Way,
     brief,
-    clusters_moved,
     counts_of,
     estimated,
     least_squares,
@@ -158,48 +157,69 @@ def _pooled(question: Question) -> list[dict[str, Any]]:
     The script takes no notice of which texts belong to a pair. It has row_id among its regressors, here in its standard deviations, and
     the errors that it asks for, clustered, it does not get. `pooled_published` with classical errors is what it printed.
     """
-    names, both = question.names, np.concatenate(question.features)
-    rewards = np.concatenate(question.rewards)
-    pairs = len(question.row_ids)
+    names, pairs = question.names, len(question.row_ids)
     row_id = np.tile(question.row_ids - question.row_ids.mean(), 2) / (question.row_ids.std() or 1.0) if pairs else np.zeros(0)
     side = np.repeat([1.0, 0.0], pairs)
-    intercept = np.ones(2 * pairs)
-    designs = {
-        PUBLISHED: ([INTERCEPT, "row_id", *names], [intercept, row_id, *both.T]),
-        "pooled": ([INTERCEPT, *names], [intercept, *both.T]),
-        "pooled_with_side": ([INTERCEPT, "chosen", *names], [intercept, side, *both.T]),
-    }
-    by_pair, by_prompt = np.tile(np.arange(pairs), 2), np.tile(question.clusters, 2)
+    regressors = [INTERCEPT, "row_id", "chosen", *names]
+    columns = np.column_stack([np.ones(2 * pairs), row_id, side, np.concatenate(question.features)])
+    moved = _moved_by_kind(columns, question.clusters)
     differs = shares_that_differ(question.features.differences, names)
     rows = []
-    for estimator, (regressors, numbers) in designs.items():
-        design = np.stack(numbers, axis=1)
-        for errors, found in _pooled_estimates(regressors, design, rewards, by_pair, by_prompt).items():
-            rows += rows_of(found, question.way, estimator, "reward", question.scale, differs, errors)
+    for estimator, without in ((PUBLISHED, {"chosen"}), ("pooled", {"chosen", "row_id"}), ("pooled_with_side", {"row_id"})):
+        places = [place for place, name in enumerate(regressors) if name not in without]
+        of_these = {kind: counts[places] for kind, counts in moved.items()}
+        found = _pooled_estimates([regressors[place] for place in places], columns[:, places], question, of_these)
+        for errors, estimates in found.items():
+            rows += rows_of(estimates, question.way, estimator, "reward", question.scale, differs, errors)
     return rows
 
 
-def _pooled_estimates(
-    names: list[str], design: np.ndarray, rewards: np.ndarray, by_pair: np.ndarray, by_prompt: np.ndarray
-) -> dict[str, Estimates]:
+_BY = {"classical": "texts", "by pair": "pairs", BY_PROMPT: "opening prompts"}
+"""Kinds of errors of the pooled regression, and what each takes to be independent."""
+
+
+def _moved_by_kind(columns: np.ndarray, clusters: np.ndarray) -> dict[str, np.ndarray]:
+    """By kind of errors, in how many of what it takes to be independent each column differs from its usual value, [columns].
+
+    Parameters
+    ----------
+    columns
+        [texts, columns] the chosen texts, then the rejected ones; the first is the intercept, which is at work in all.
+    clusters
+        [pairs]
+    """
+    if not len(columns):
+        return {kind: np.zeros(columns.shape[1], dtype=int) for kind in _BY}
+    differs = columns != usual_values(columns)
+    differs[:, 0] = True
+    chosen, rejected = np.split(differs, 2)
+    of_pairs = chosen | rejected
+    counts = (differs.sum(axis=0), of_pairs.sum(axis=0), regression.clusters_moved(of_pairs, clusters))
+    return dict(zip(_BY, counts, strict=True))
+
+
+def _pooled_estimates(names: list[str], design: np.ndarray, question: Question, moved: Mapping[str, np.ndarray]) -> dict[str, Estimates]:
     """The same estimates with errors of three kinds, each by the t distribution."""
     rows, size = design.shape
-    kinds = {"classical": (np.arange(rows), "texts"), "by pair": (by_pair, "pairs"), BY_PROMPT: (by_prompt, "opening prompts")}
+    rewards = np.concatenate(question.rewards)
     if rows <= size:
-        return dict.fromkeys(kinds, nothing(names, f"{rows} texts are too few for {size} coefficients"))
+        return dict.fromkeys(_BY, nothing(names, f"{rows} texts are too few for {size} coefficients"))
     if np.ptp(rewards) == 0:
-        return dict.fromkeys(kinds, nothing(names, "the reward is the same for all texts"))
+        return dict.fromkeys(_BY, nothing(names, "the reward is the same for all texts"))
     fit = regression.ols(design, rewards)
-    differs = design != usual_values(design)
+    chosen, rejected = np.split(fit.influence * fit.residuals, 2, axis=1)
+    by_pair = (chosen + rejected).T
+    covariances = (
+        regression.classical(fit),
+        regression.clustered_by_totals(fit, by_pair),
+        regression.clustered_by_totals(fit, regression.cluster_totals(by_pair, question.clusters)),
+    )
     made = {}
-    for kind, (codes, groups) in kinds.items():
-        number = number_of(codes)
-        covariance = regression.classical(fit) if kind == "classical" else regression.clustered(fit, codes)
+    for (kind, groups), covariance in zip(_BY.items(), covariances, strict=True):
+        number = int(moved[kind][0])
         degrees = fit.degrees if kind == "classical" else number - 1
-        moved = clusters_moved(differs, codes)
-        moved[0] = number
         reason = no_errors(fit.residuals, rewards, size, number, groups)
-        made[kind] = estimated(names, fit.estimates, covariance, degrees, moved, reason, groups)
+        made[kind] = estimated(names, fit.estimates, covariance, degrees, moved[kind], reason, groups)
     return made
 
 

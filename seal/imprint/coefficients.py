@@ -30,6 +30,9 @@ has to pay for: those that are not significant. A p that is too small for a floa
 BY_PROMPT = "by opening prompt"
 INTERCEPT = "intercept"
 
+_GUESSED_FROM = 1000
+"""Rows, about, from which the value in the middle of a column is guessed."""
+
 _EXACT = 1e-12
 """An outcome of which no larger share is left over is fitted exactly."""
 
@@ -145,15 +148,15 @@ def estimated(
     return Estimates(list(names), estimates, errors, degrees, reasons)
 
 
-def clusters_moved(differs: np.ndarray, clusters: np.ndarray) -> np.ndarray:
-    """In how many clusters each column, [n, k], differs from 0, or from its usual value where there is an intercept."""
-    return np.array([number_of(clusters[rows]) for rows in differs.T], dtype=int)
-
-
 def usual_values(design: np.ndarray) -> np.ndarray:
     """The value in the middle of each column, [k], which is one that occurs."""
     middle = len(design) // 2
-    return np.partition(np.ascontiguousarray(design.T), middle, axis=1)[:, middle]
+    some = design[:: len(design) // _GUESSED_FROM + 1]
+    found: np.ndarray = np.partition(some, len(some) // 2, axis=0)[len(some) // 2]
+    # Counting which lie before a guess takes a fraction of the time of putting them in order.
+    wrong = ((design < found).sum(axis=0) > middle) | ((design <= found).sum(axis=0) <= middle)
+    found[wrong] = np.partition(design[:, wrong], middle, axis=0)[middle]
+    return found
 
 
 def number_of(clusters: np.ndarray) -> int:
@@ -177,7 +180,7 @@ def least_squares(names: Sequence[str], design: np.ndarray, outcome: np.ndarray,
         return nothing(names, f"{what} is the same for all pairs")
     fit = regression.ols(design, outcome)
     covariance = regression.clustered(fit, clusters)
-    moved = clusters_moved(design != (usual_values(design) if intercept else 0.0), clusters)
+    moved = regression.clusters_moved(design != (usual_values(design) if intercept else 0.0), clusters)
     if intercept:
         moved[0] = number_of(clusters)
     degrees = number_of(clusters) - 1

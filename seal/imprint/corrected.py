@@ -12,7 +12,6 @@ from seal.imprint.coefficients import (
     Estimates,
     Question,
     brief,
-    clusters_moved,
     counts_of,
     estimated,
     least_squares,
@@ -82,7 +81,7 @@ def corrected_by_gold(question: Question, gold: Gold | None) -> tuple[dict[str, 
 
 def _moved_enough(differences: np.ndarray, question: Question, clusters: np.ndarray, by: str) -> Kept:
     """The columns that, by other labels on some of the pairs, differ in enough opening prompts and can be told apart."""
-    moved = clusters_moved(differences != 0, clusters)
+    moved = regression.clusters_moved(differences != 0, clusters)
     rare = {
         column.name: f"differs {by} on pairs of {count} opening prompts, and {MIN_PROMPTS} are needed"
         for column, count in zip(question.columns, moved, strict=True)
