@@ -34,6 +34,7 @@ from typing import Any, NamedTuple
 
 import numpy as np
 import pandas as pd
+import pyarrow as pa
 
 from seal import agreement, labeler_preference, pairs, scores, taxonomy, uncertainty
 from seal.features import BOOLEANS, FEATURES, LISTS, SENTIMENT, values
@@ -164,25 +165,32 @@ def command_lines(folder: Path) -> dict[str, list[str]]:
     tables = flags(pairs="pairs.parquet")
     both = flags(control_scores="control.csv", aligned_scores="aligned.csv")
     labels = flags(taxonomy="taxonomy.csv")
-    roles = {}
-    for role in ("control", "aligned"):
-        roles[f"resistance {role}"] = [
-            *("resistance.py", *tables, *labels),
-            *flags(scores=f"{role}.csv", check=f"{role}.json", metrics=f"resistance_{role}.json", margins=f"margins_{role}.csv"),
-        ]
-        roles[f"imprint {role}"] = [
+    roles = ("control", "aligned")
+    imprint = {
+        f"imprint {role}": [
             *("imprint.py", *tables, *labels),
             *flags(scores=f"{role}.csv", control_scores="control.csv", control_taxonomy="second.csv", gold="gold.csv"),
             *flags(metrics=f"imprint_{role}.json", coefficients=f"imprint_{role}.csv"),
         ]
+        for role in roles
+    }
+    resistance = {
+        f"resistance {role}": [
+            *("resistance.py", *tables, *labels),
+            *flags(scores=f"{role}.csv", check=f"{role}.json", metrics=f"resistance_{role}.json", margins=f"margins_{role}.csv"),
+        ]
+        for role in roles
+    }
+    # The longest first, so that side by side they end together.
     return {
-        **dict(sorted(roles.items(), reverse=True)),
+        **imprint,
+        "reward shift": ["reward_shift.py", *tables, *both, *labels, *flags(metrics="reward_shift.json", theta="theta.csv")],
+        **resistance,
         "regimes": ["regimes.py", *tables, *both, *labels, *flags(metrics="regimes.json")],
         "pairwise": [
             *("pairwise.py", *tables, "--first", "aligned", "--second", "control"),
             *flags(first_scores="aligned.csv", second_scores="control.csv", metrics="pairwise.json"),
         ],
-        "reward shift": ["reward_shift.py", *tables, *both, *labels, *flags(metrics="reward_shift.json", theta="theta.csv")],
         "labelers": [
             *("labelers.py", *tables, *labels),
             *flags(control_taxonomy="second.csv", coverage="coverage.json", control_coverage="second.json", gold="gold.csv"),
@@ -201,8 +209,8 @@ class Cost(NamedTuple):
     """Of memory at its largest."""
 
 
-def run(arguments: list[str]) -> Cost:
-    """Run Python on these arguments.
+def run(arguments: list[str], at_once: int = 1) -> Cost:
+    """Run Python on these arguments, with as many threads for products of matrices as leave cores for the others that run at once.
 
     Raises
     ------
@@ -210,7 +218,8 @@ def run(arguments: list[str]) -> Cost:
         If it fails.
     """
     start = time.perf_counter()
-    process = subprocess.Popen([sys.executable, *arguments], cwd=ROOT)  # noqa: S603
+    threads = {"OMP_NUM_THREADS": str(max(1, (os.cpu_count() or 1) // at_once))}
+    process = subprocess.Popen([sys.executable, *arguments], cwd=ROOT, env=threads | os.environ)  # noqa: S603
     _, status, usage = os.wait4(process.pid, 0)
     process.returncode = os.waitstatus_to_exitcode(status)
     if process.returncode:
@@ -254,13 +263,16 @@ def run_in_one_process(folder: Path, at_once: int) -> None:
     lines = command_lines(folder)
     sys.path.insert(0, str(ROOT / "stages"))
     read_once()
+    pa.set_cpu_count(os.cpu_count())  # what limits the threads of products limits Arrow's, too
     start, processor = time.perf_counter(), time.process_time()
     table = pairs.read(str(folder / "pairs.parquet"), without=[f"{side}_prompt" for side in pairs.PREFERENCES])
-    for role in ("control", "aligned"):
-        scores.read(str(folder / f"{role}.csv"), table)
-    for labels in ("taxonomy.csv", "second.csv"):
-        taxonomy.read_of_pairs(str(folder / labels), table)
-    uncertainty.ClusterBootstrap(table["opening_prompt"].to_numpy(), 2000, 1, 0.95)._weights()
+    with ThreadPoolExecutor(1) as beside:  # Arrow reads tables outside of Python, which can draw meanwhile
+        drawn = beside.submit(uncertainty.ClusterBootstrap(table["opening_prompt"].to_numpy(), 2000, 1, 0.95)._weights)
+        for role in ("control", "aligned"):
+            scores.read(str(folder / f"{role}.csv"), table)
+        for labels in ("taxonomy.csv", "second.csv"):
+            taxonomy.read_of_pairs(str(folder / labels), table)
+        drawn.result()
     print(f"{'reading, drawing':20}{time.perf_counter() - start:8.1f}{time.process_time() - processor:8.1f}", flush=True)
     waiting = list(lines.items())
     running: set[int] = set()
@@ -299,7 +311,7 @@ def run_all(lines: dict[str, list[str]], at_once: int) -> None:
     start = time.perf_counter()
     memory = []
     with ThreadPoolExecutor(at_once) as pool:
-        costs = pool.map(lambda line: run([f"stages/{line[0]}", *line[1:]]), lines.values())
+        costs = pool.map(lambda line: run([f"stages/{line[0]}", *line[1:]], at_once), lines.values())
         for name, cost in zip(lines, costs, strict=True):
             print(f"{name:20}{cost.seconds:8.1f}{cost.processor:8.1f}{cost.gigabytes:8.2f}", flush=True)
             memory.append(cost.gigabytes)
@@ -377,7 +389,7 @@ def main() -> None:
         print(f"{number} pairs, {(folder / 'taxonomy.csv').stat().st_size / 1e6:.0f} MB of labels and texts; {os.cpu_count()} cores")
         lines = command_lines(folder)
         if arguments.one_process:
-            cost = run(["-c", ONE_PROCESS, str(folder), str(arguments.at_once)])
+            cost = run(["-c", ONE_PROCESS, str(folder), str(arguments.at_once)], arguments.at_once)
             print(f"{'all, in one process':20}{cost.seconds:8.1f}{cost.processor:8.1f}{cost.gigabytes:8.2f}")
         else:
             run_all(lines, arguments.at_once)

@@ -107,7 +107,8 @@ def read_of_pairs(path: str | Path, pairs: pd.DataFrame, features: Sequence[str]
     for preference in PREFERENCES:
         texts = pairs[f"{preference}_text"].array
         rows = np.flatnonzero((labels["preference"] == preference).to_numpy() & (places >= 0))
-        differs[rows] = labels["text"].array.take(rows) != texts.take(places[rows])
+        in_order = np.array_equal(places[rows], np.arange(len(pairs)))  # as mostly: texts are long, and need not be copied
+        differs[rows] = labels["text"].array.take(rows) != (texts if in_order else texts.take(places[rows]))
     for row in np.flatnonzero(differs | (places < 0))[:1]:
         row_id, preference = labels["row_id"].iloc[row], labels["preference"].iloc[row]
         if places[row] < 0:

@@ -166,11 +166,11 @@ class ClusterBootstrap:
         weights, largest = self._weights()
         bits = _EXACT_BITS - math.ceil(math.log2(_CLUSTERS_AT_ONCE * largest))
         digits, owners, units = _whole_numbers(by_cluster, bits)
-        sums = np.zeros((digits.shape[1], weights.shape[1]))
+        sums = np.zeros((len(digits), weights.shape[1]))
         for start in range(0, self.clusters, _CLUSTERS_AT_ONCE):
             some = slice(start, start + _CLUSTERS_AT_ONCE)
             drawn = weights[some] if self.clusters == len(weights) else weights[self._places[some]]
-            sums += digits[some].T @ drawn.astype(np.float32)
+            sums += digits[:, some] @ drawn.astype(np.float32)
         totals = np.zeros((by_cluster.shape[1], weights.shape[1]))
         np.add.at(totals, owners, sums * units[:, None])
         return totals.T
@@ -230,7 +230,7 @@ def _whole_numbers(columns: np.ndarray, bits: int) -> tuple[np.ndarray, np.ndarr
 
     Returns
     -------
-    Those numbers, [n, digits]; of which column each is a part, [digits]; and what it is to be multiplied by, [digits]. A column of
+    Those numbers, [digits, n]; of which column each is a part, [digits]; and what it is to be multiplied by, [digits]. A column of
     numbers that are that small and whole is its only digit.
     """
     digits, owners, units = [], [], []
@@ -249,7 +249,7 @@ def _whole_numbers(columns: np.ndarray, bits: int) -> tuple[np.ndarray, np.ndarr
             left -= digits[-1]
             owners.append(owner)
             units.append(math.ldexp(1.0, exponent - place * (bits - 1)))
-    return np.stack(digits, axis=1).astype(np.float32), np.array(owners), np.array(units)
+    return np.stack(digits, dtype=np.float32, casting="same_kind"), np.array(owners), np.array(units)
 
 
 def _ranks(labels: np.ndarray) -> np.ndarray:
