@@ -3,7 +3,7 @@
 import base64
 import importlib.metadata
 import json
-from collections.abc import Iterable, Sequence
+from collections.abc import Callable, Iterable, Sequence
 from pathlib import Path
 from typing import Any, NamedTuple
 
@@ -15,7 +15,9 @@ from tqdm import tqdm
 from seal import checkpoints
 from seal.checkpoints import Checkpoint
 from seal.engine.inputs import Input
-from seal.engine.reward_models import absolute_positions, default_device, quiet, software
+from seal.engine.packed_models import packed_states
+from seal.engine.packing import Packed, pack
+from seal.engine.reward_models import ENGINE, absolute_positions, default_device, quiet, software
 from seal.engine.scoring import TOKEN_BUDGET, collate
 from seal.errors import InputError
 from seal.files import fingerprint
@@ -52,6 +54,8 @@ class Encoder(NamedTuple):
     window: int | None
     """The most tokens that it reads at once, special ones included; None where there is no limit."""
     device: torch.device
+    states: Callable[[Packed], torch.Tensor] | None
+    """How its transformer runs packed batches, to hidden states of all tokens, where it can."""
 
     def windows(self, texts: Sequence[str]) -> list[tuple[Window, ...]]:
         """The tokens of each text, in order, cut into as few windows as hold them all."""
@@ -67,9 +71,17 @@ class Encoder(NamedTuple):
     @torch.inference_mode()
     def vectors(self, windows: Sequence[Window]) -> np.ndarray:
         """The embeddings of a batch of windows, [windows, dimensions], float32."""
-        features = collate([Input(list(window), None, 0, 0) for window in windows], self.model.tokenizer.pad_token_id)
-        tensors = {name: tensor.to(self.device) for name, tensor in features.items()}
-        found: np.ndarray = self.model(tensors)["sentence_embedding"].float().cpu().numpy()
+        inputs = [Input(list(window), None, 0, 0) for window in windows]
+        features = {name: tensor.to(self.device) for name, tensor in collate(inputs, self.model.tokenizer.pad_token_id).items()}
+        modules = list(self.model)
+        if self.states:
+            states = self.states(pack(inputs, device=self.device))
+            tokens = features["attention_mask"].bool()
+            features["token_embeddings"] = states.new_zeros(*tokens.shape, states.shape[1]).masked_scatter_(tokens[..., None], states)
+            modules = modules[1:]  # which make one vector of those of the tokens
+        for module in modules:
+            features = module(features)
+        found: np.ndarray = features["sentence_embedding"].float().cpu().numpy()
         return found
 
     def own_tokens(self, window: Window) -> int:
@@ -80,7 +92,7 @@ class Encoder(NamedTuple):
         """Changes with all that a window's embedding depends on, down to its last digits."""
         machine = [self.device.type, torch.get_num_threads() if self.device.type == "cpu" else 0]
         packages = [*software(), importlib.metadata.version("sentence-transformers")]
-        return fingerprint(self.checkpoint.fingerprint(), machine, packages)
+        return fingerprint(self.checkpoint.fingerprint(), machine, packages, ENGINE)
 
 
 def load(name: str, revision: str = "", device: torch.device | None = None) -> Encoder:
@@ -109,7 +121,9 @@ def load(name: str, revision: str = "", device: torch.device | None = None) -> E
             model = _load(checkpoint.folder, paths, device)
             positions = absolute_positions(model.transformers_model)
             limits = [limit for limit in (model.max_seq_length, positions) if limit is not None and limit < _NO_LIMIT]
-            encoder = Encoder(checkpoint, model, min(limits, default=None), device)
+            of_tokens = model[0].module_output_name == "token_embeddings"
+            states = packed_states(model.transformers_model) if of_tokens else None
+            encoder = Encoder(checkpoint, model, min(limits, default=None), device, states)
             _refuse_unless_tokens_are_all(encoder)
     except Exception as error:  # the libraries raise many kinds for one cause: the files are no encoder that they can load
         raise InputError(f"model {name}: {_one_line(error)}; give a sentence-transformers encoder of plain texts in safe form") from error

@@ -96,6 +96,14 @@ def test_a_text_that_fits_is_embedded_as_the_library_does_it(minilm: Encoder, tm
     np.testing.assert_allclose([found[text].vector for text in texts], expected, rtol=0, atol=1e-6)
 
 
+def test_packed_windows_have_the_vectors_of_padded_ones(minilm: Encoder, tiny: Encoder) -> None:
+    for encoder in (minilm, tiny):
+        windows = [found[0] for found in encoder.windows([tiny_models.transcript(2, 2 + seed, seed) for seed in range(6)])]
+        assert encoder.states is not None
+        assert len({len(window) for window in windows}) > 3
+        np.testing.assert_allclose(encoder.vectors(windows), encoder._replace(states=None).vectors(windows), rtol=0, atol=1e-6)
+
+
 def test_a_long_text_is_the_mean_of_its_windows_by_their_tokens(minilm: Encoder, tiny: Encoder, tiny_folder: Path, tmp_path: Path) -> None:
     for encoder, folder, room, normalise in (
         (minilm, checkpoints.locate(MINILM).folder, 254, True),

@@ -38,16 +38,22 @@ def packed(model: Any) -> PackedModel | None:
     """
     kind = type(model).__name__.removesuffix("ForSequenceClassification")
     config = model.config
-    if kind == "DebertaV2":
-        hidden = packed_deberta(model.deberta)
-        return hidden and PackedModel(partial(_encoder_logits, model, hidden))
-    if kind in ("Bert", "Electra", "Roberta", "XLMRoberta", "Camembert"):
-        absolute = getattr(config, "position_embedding_type", "absolute") == "absolute"
-        if not absolute or config.is_decoder:
-            return None
-        return PackedModel(partial(_encoder_logits, model, packed_encoder(model.base_model)))
+    states = packed_states(model.base_model)
+    if states:
+        return PackedModel(partial(_encoder_logits, model, states))
     if kind in ("GPT2", "Llama", "Mistral", "Qwen2", "Qwen3") and not _angles_vary(config):
         return PackedModel(partial(_causal_logits, model), share=True, longest=getattr(config, "sliding_window", None))
+    return None
+
+
+def packed_states(encoder: Any) -> Callable[[Packed], torch.Tensor] | None:
+    """How an encoder without a head runs packed batches: to its last hidden states, [tokens, width]; None as in `packed`."""
+    kind = type(encoder).__name__.removesuffix("Model")
+    if kind == "DebertaV2":
+        return packed_deberta(encoder)
+    absolute = getattr(encoder.config, "position_embedding_type", "absolute") == "absolute"
+    if kind in ("Bert", "Electra", "Roberta", "XLMRoberta", "Camembert") and absolute and not encoder.config.is_decoder:
+        return packed_encoder(encoder)
     return None
 
 
