@@ -158,7 +158,7 @@ def engine(model: RewardModel) -> Way:
 
     def run(texts: Sequence[str], _: int) -> np.ndarray:
         with tempfile.TemporaryDirectory() as work, Journal(Path(work) / "journal.jsonl") as journal:
-            return scoring.score(model, texts, journal).rewards
+            return scoring.score(model, texts, journal).outputs[:, 0]
 
     return Way("this engine", model.dtype, run, ours=True)
 

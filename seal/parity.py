@@ -1,4 +1,4 @@
-"""The parity check: are the rewards of a run what the model gives for each text alone, in fp32?"""
+"""The parity check: are the rewards of a run, as they are written, what the model gives for each text alone, in fp32?"""
 
 from collections.abc import Sequence
 from typing import NamedTuple
@@ -7,6 +7,7 @@ import numpy as np
 
 from seal.engine.reward_models import RewardModel
 from seal.engine.scoring import one_at_a_time
+from seal.engine.summaries import REWARD, Summary
 from seal.errors import InputError
 from seal.files import text_hash
 
@@ -33,7 +34,12 @@ class Parity(NamedTuple):
 
 
 def check(
-    reference: RewardModel, dtype: str, texts: Sequence[str], rewards: np.ndarray, pairs: Sequence[tuple[int, int]] | None = None
+    reference: RewardModel,
+    dtype: str,
+    texts: Sequence[str],
+    rewards: np.ndarray,
+    pairs: Sequence[tuple[int, int]] | None = None,
+    summary: Summary = REWARD,
 ) -> Parity:
     """Score at least `TEXTS` random texts again, one at a time, with the reference model in fp32, and compare.
 
@@ -47,6 +53,8 @@ def check(
         The run's texts and what it gave them, [texts].
     pairs
         Where texts are compared by two, the places of the two in `texts`. Whole pairs are drawn then, of every text its pair.
+    summary
+        How the run's rewards were made of outputs.
 
     Raises
     ------
@@ -55,10 +63,12 @@ def check(
     """
     drawn = _draw(texts, [(index,) for index in range(len(texts))] if pairs is None else pairs)
     place = {text: index for index, text in enumerate(dict.fromkeys(texts[index] for group in drawn for index in group))}
-    alone = np.fromiter(one_at_a_time(reference, list(place)), dtype=np.float64)
+    alone = np.array(list(one_at_a_time(reference, list(place))), dtype=np.float32).reshape(len(place), reference.width)
     chosen = np.array([index for group in drawn for index in group], dtype=np.int64)
-    again = alone[[place[texts[index]] for index in chosen]]
-    difference = float(np.abs(again - rewards[chosen]).max(initial=0.0))
+    outputs = alone[[place[texts[index]] for index in chosen]]
+    again = summary.figures(outputs)[:, 0].astype(np.float64)
+    lower, upper = (bound.astype(np.float64) for bound in summary.bounds(outputs, TOLERANCE[dtype]))
+    difference = float(np.maximum(lower - rewards[chosen], rewards[chosen] - upper).max(initial=0.0))
     # Rounding of rewards far from zero is no fault of the batches; the spread of a constant reward is zero.
     rounding = 8 * float(np.finfo(np.float32).eps) * float(np.abs(again).max(initial=0.0))
     spread = float(np.std(rewards)) if len(rewards) else 0.0

@@ -12,16 +12,18 @@ LARGEST = 1e30
 
 SCORE_COLUMNS = ["row_id", "chosen_score", "rejected_score", "agreement"]
 
+STD_COLUMNS = ["chosen_std", "rejected_std"]
+"""Standard deviations of the rewards, where the model gives a distribution of them."""
 
-def table(row_ids: np.ndarray, chosen: np.ndarray, rejected: np.ndarray) -> pd.DataFrame:
-    """The table of a role's rewards in SEAL's columns. A tie is no agreement."""
-    return pd.DataFrame(
-        {"row_id": row_ids, "chosen_score": chosen, "rejected_score": rejected, "agreement": chosen > rejected}, columns=SCORE_COLUMNS
-    )
+
+def table(row_ids: np.ndarray, chosen: np.ndarray, rejected: np.ndarray, stds: tuple[np.ndarray, np.ndarray] | None = None) -> pd.DataFrame:
+    """The table of a role's rewards in SEAL's columns, and `STD_COLUMNS` where there are any. A tie is no agreement."""
+    columns = {"row_id": row_ids, "chosen_score": chosen, "rejected_score": rejected, "agreement": chosen > rejected}
+    return pd.DataFrame(columns | (dict(zip(STD_COLUMNS, stds, strict=True)) if stds else {}))
 
 
 def read(path: str | Path, pairs: pd.DataFrame) -> pd.DataFrame:
-    """Read a role's rewards in the order of the pairs. SEAL's own files serve as well.
+    """Read a role's rewards in the order of the pairs, with `STD_COLUMNS` where the file has them. SEAL's own files serve as well.
 
     Parameters
     ----------
@@ -46,13 +48,16 @@ def read(path: str | Path, pairs: pd.DataFrame) -> pd.DataFrame:
         raise InputError(
             f"{path}: lacks the column(s) {', '.join(missing)}; expected {', '.join(SCORE_COLUMNS)}; run stages/compare.py to write it"
         )
-    for column in SCORE_COLUMNS[:3]:
+    stds = [column for column in STD_COLUMNS if column in scores]
+    if len(stds) == 1:
+        raise InputError(f"{path}: has the column {stds[0]} alone; expected both of {', '.join(STD_COLUMNS)}, or none of them")
+    for column in [*SCORE_COLUMNS[:3], *stds]:
         numbers = pd.to_numeric(scores[column], errors="coerce")
-        bad = np.flatnonzero(~(abs(numbers) <= LARGEST))
+        bad = np.flatnonzero(~(abs(numbers) <= LARGEST) | ((numbers < 0) & (column in stds)))
         if len(bad):
             raise InputError(
-                f"{path}, row {bad[0] + 1}, column {column}: {scores[column].iloc[bad[0]]}; expected a number up to {LARGEST:g}; "
-                "score the pairs again with stages/compare.py"
+                f"{path}, row {bad[0] + 1}, column {column}: {scores[column].iloc[bad[0]]}; expected a number "
+                f"{'from 0 ' if column in stds else ''}up to {LARGEST:g}; score the pairs again with stages/compare.py"
             )
         scores[column] = numbers
     twice = scores["row_id"][scores["row_id"].duplicated()]
@@ -67,4 +72,4 @@ def read(path: str | Path, pairs: pd.DataFrame) -> pd.DataFrame:
         )
     scores = scores.set_index("row_id").loc[pairs["row_id"]].reset_index()
     scores["agreement"] = scores["chosen_score"] > scores["rejected_score"]
-    return scores[SCORE_COLUMNS]
+    return scores[[*SCORE_COLUMNS, *stds]]

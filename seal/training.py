@@ -1,11 +1,12 @@
-"""Bradley-Terry reward models: a LoRA adapter and a reward head on a base model, trained on pairs of texts."""
+"""Reward models trained on pairs of texts: a head on a base model, which gets a LoRA adapter or is trained whole."""
 
 import json
 import math
 import re
 import shutil
 import sys
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
+from functools import partial
 from pathlib import Path
 from typing import Any, Literal, NamedTuple
 
@@ -17,15 +18,18 @@ import transformers
 from transformers.trainer_pt_utils import get_length_grouped_indices
 
 from seal import transcripts
-from seal.checkpoints import locate
-from seal.engine import inputs
+from seal.checkpoints import Checkpoint, locate
+from seal.engine import heads, inputs
+from seal.engine.heads import Head, Link
 from seal.engine.inputs import Format, Input
 from seal.engine.reward_models import (
     ADAPTER,
+    HEAD,
     HEADS,
     Dtype,
     absolute_positions,
     default_device,
+    head_of,
     load_classifier,
     prefers_bf16,
     put_adapter,
@@ -40,6 +44,13 @@ from seal.transcripts import Turn
 Task = Literal["preference", "on-topic"]
 """`preference`: the chosen text beats the rejected one. `on-topic`: a response beats one taken from another prompt; which side of the pair
 it comes from is drawn at random, so that no human preference is seen."""
+
+Tuning = Literal["lora", "full"]
+"""`lora`: an adapter and the head are trained. `full`: all weights."""
+
+Schedule = Literal["linear", "cosine", "step", "constant"]
+"""How the learning rate goes on from its peak: `linear` to zero; `cosine` to a tenth; `step`: a tenth in the second third of the steps, a
+hundredth in the last; `constant`."""
 
 
 class TextPair(NamedTuple):
@@ -56,7 +67,7 @@ class Settings(NamedTuple):
     """The base model, as `checkpoints.locate` takes it."""
     base_revision: str
     start: str
-    """Folder of an adapter to go on from; empty to start afresh."""
+    """Folder of an adapter, or with tuning `full` of a whole model, to go on from; empty to start afresh. Its head must be the same."""
     format: Format
     max_length: int
     """Tokens of the longest input; what goes beyond is left out as in scoring, and counted."""
@@ -67,9 +78,19 @@ class Settings(NamedTuple):
     epochs: int
     batch_pairs: int
     learning_rate: float
-    """Peak; warmed up over the first tenth of the steps, then linear to zero."""
+    """Peak; warmed up over the first tenth of the steps, then by `schedule`."""
     dtype: Dtype
+    """Of the products; the head is always fp32."""
     seed: int
+    head: Head = "base"
+    atoms: int = 10
+    """Of the head `categorical`."""
+    entropy_bonus: float = 0.1
+    """Of the head `categorical`, see `heads.loss`."""
+    link: Link = "normal"
+    """Of the head `mean-and-variance`."""
+    tuning: Tuning = "lora"
+    schedule: Schedule = "linear"
 
 
 class Trained(NamedTuple):
@@ -108,9 +129,10 @@ def _on_topic(pairs: pd.DataFrame, random: np.random.Generator) -> list[TextPair
 
 
 def train(settings: Settings, training: Sequence[TextPair], validation: Sequence[TextPair], out: Path, work: Path) -> Trained:
-    """Train an adapter and a head, keep the epoch with the lowest validation loss, and save both as safetensors.
+    """Train a head, and an adapter or all weights; keep the epoch with the lowest validation loss; save as safetensors.
 
-    The loss is that of Bradley and Terry: -log sigmoid(reward(better) - reward(worse)), averaged over pairs.
+    The loss is that of the head, `heads.loss`. The validation loss is without the entropy bonus, the negative log-likelihood alone; the
+    validation accuracy is of the mean rewards, and a tie is no agreement.
 
     Parameters
     ----------
@@ -119,14 +141,15 @@ def train(settings: Settings, training: Sequence[TextPair], validation: Sequence
     training, validation
         Pairs of texts; neither may be empty.
     out
-        Folder for the adapter, which must not exist.
+        Folder for the adapter, or the whole model and its tokenizer, which must not exist. The head's kind lies there, too, in
+        `reward_models.HEAD`; an adapter without that file has the head `base`.
     work
         Folder for a checkpoint after each epoch, from which a killed run goes on. The caller removes it once the result is safe.
 
     Raises
     ------
     InputError
-        If there are no pairs, or a model cannot be loaded.
+        If there are no pairs, a model cannot be loaded, or that to go on from has another head.
     """
     if not training or not validation:
         raise InputError(f"{len(training)} training and {len(validation)} validation pairs; both parts need some: give more pairs")
@@ -134,6 +157,7 @@ def train(settings: Settings, training: Sequence[TextPair], validation: Sequence
     transformers.set_seed(settings.seed)
     with quiet():
         model, tokenizer = _model(settings)
+    _head_in_fp32(model, device)
     limit = min(length for length in (settings.max_length, absolute_positions(model)) if length)
     encoded = {
         part: _encode(tokenizer, part_pairs, settings.format, limit)
@@ -141,6 +165,7 @@ def train(settings: Settings, training: Sequence[TextPair], validation: Sequence
     }
     pad = model.config.get_text_config().pad_token_id
     trainer = _Trainer(
+        settings,
         model=model,
         args=_arguments(settings, device, work, len(training)),
         train_dataset=encoded["train"],
@@ -153,7 +178,7 @@ def train(settings: Settings, training: Sequence[TextPair], validation: Sequence
         trainer.train(resume_from_checkpoint=_last_whole_checkpoint(work))
         if not Path(trainer.state.best_model_checkpoint or "").is_dir():  # Trainer would keep the last epoch and not say so
             raise InputError(f"{work}: the checkpoint of the best epoch is gone; delete this folder and train again")
-        _save(trainer.model, settings, out)
+        _save(trainer.model, tokenizer, settings, out)
     history = _history(trainer.state.log_history)
     if not np.isfinite(history.to_numpy(dtype=float)).all():
         raise InputError(f"the loss is no finite number in some epoch; lower learning-rate, now {settings.learning_rate:g}")
@@ -163,18 +188,24 @@ def train(settings: Settings, training: Sequence[TextPair], validation: Sequence
 
 
 def _model(settings: Settings) -> tuple[Any, Any]:
-    base = locate(settings.base, settings.base_revision)
-    model, tokenizer = load_classifier(base, new_outputs=1)
+    start = _start(settings) if settings.start else None
+    adapter = settings.tuning == "lora"
+    outputs = heads.outputs(settings.head, settings.atoms)
+    if start and not adapter:
+        model, tokenizer = load_classifier(start)
+        if model.config.num_labels != outputs:
+            raise InputError(f"start {settings.start}: it has {model.config.num_labels} outputs, and this head {outputs}; start afresh")
+    else:
+        model, tokenizer = load_classifier(locate(settings.base, settings.base_revision), new_outputs=outputs)
     for module in model.modules():
         if isinstance(module, torch.nn.Dropout):
             module.p = 0.0  # noise that a low-rank adapter does not need, and attention is three times as fast without it
     if model.config.get_text_config().pad_token_id is None:
         candidates = (tokenizer.pad_token_id, tokenizer.eos_token_id, 0)
         model.config.get_text_config().pad_token_id = next(token for token in candidates if token is not None)
-    if settings.start:
-        start = locate(settings.start)
-        if not (start.folder / ADAPTER).is_file():
-            raise InputError(f"start {settings.start}: no {ADAPTER} in it; name a folder that stages/train.py wrote")
+    if not adapter:
+        return model, tokenizer
+    if start:
         return put_adapter(start, model, trainable=True), tokenizer
     config = peft.LoraConfig(
         task_type=peft.TaskType.SEQ_CLS,
@@ -185,6 +216,38 @@ def _model(settings: Settings) -> tuple[Any, Any]:
         modules_to_save=[name for name, _ in model.named_children() if name in HEADS],
     )
     return peft.get_peft_model(model, config), tokenizer
+
+
+def _start(settings: Settings) -> Checkpoint:
+    """What training goes on from, which must be of the kind that it is to make."""
+    start = locate(settings.start)
+    if settings.tuning == "lora" and not (start.folder / ADAPTER).is_file():
+        raise InputError(f"start {settings.start}: no {ADAPTER} in it; name a folder that stages/train.py wrote with tuning lora")
+    if settings.tuning == "full" and (start.folder / ADAPTER).is_file():
+        raise InputError(f"start {settings.start}: it holds an adapter; go on with tuning lora, or start from a whole model")
+    head, atoms = head_of(start)
+    if head != settings.head or atoms not in (None, settings.atoms):
+        kind = f"{head} of {atoms} atoms" if atoms else head
+        wanted = f"{settings.head} of {settings.atoms} atoms" if settings.head == "categorical" else settings.head
+        raise InputError(
+            f"start {settings.start}: its head is {kind}, and training is to make {wanted}; set head to its own, or start afresh"
+        )
+    return start
+
+
+def _head_in_fp32(model: Any, device: torch.device) -> None:
+    """Autocast would run the head, too, in bf16, whose steps at a reward of 2 are as wide as margins are."""
+    for name, module in model.named_modules():
+        if name.rsplit(".", 1)[-1] in HEADS:
+            module.forward = _without_autocast(module.forward, device)
+
+
+def _without_autocast(forward: Callable[..., Any], device: torch.device) -> Callable[..., Any]:
+    def run(*arguments: Any, **options: Any) -> Any:
+        with torch.autocast(device.type, enabled=False):
+            return forward(*(argument.float() if torch.is_tensor(argument) else argument for argument in arguments), **options)
+
+    return run
 
 
 def _linears(model: torch.nn.Module, top_layers: int) -> list[str]:
@@ -219,7 +282,6 @@ def _arguments(settings: Settings, device: torch.device, work: Path, pairs: int)
         per_device_eval_batch_size=settings.batch_pairs,
         learning_rate=settings.learning_rate,
         warmup_steps=max(1, math.ceil(pairs / settings.batch_pairs) * settings.epochs // 10),
-        lr_scheduler_type="linear",
         weight_decay=0.0,
         seed=settings.seed,
         use_cpu=device.type == "cpu",
@@ -255,14 +317,38 @@ class _LikeLengths(torch.utils.data.Sampler[int]):
         return iter(get_length_grouped_indices(self._lengths, self._batch, generator=random))
 
 
+def rate(schedule: Schedule, step: int, steps: int, warmup: int) -> float:
+    """The learning rate after `step` of `steps` steps, as a share of its peak; it rises over the first `warmup`."""
+    if step < warmup:
+        return step / warmup
+    if schedule == "linear":
+        return max(0.0, (steps - step) / max(1, steps - warmup))
+    if schedule == "cosine":
+        return 0.1 + 0.45 * (1 + math.cos(math.pi * min(1.0, (step - warmup) / max(1, steps - warmup))))
+    if schedule == "step":
+        return 0.1 ** min(2, 3 * step // steps)
+    return 1.0
+
+
 class _Trainer(transformers.Trainer):  # type: ignore[misc]
+    def __init__(self, settings: Settings, **options: Any) -> None:
+        super().__init__(**options)
+        self._settings = settings
+
     def _get_train_sampler(self, train_dataset: Any = None) -> "_LikeLengths":
         return _LikeLengths([row["length"] for row in self.train_dataset], self.args.train_batch_size, self.args.seed)
 
+    def create_scheduler(self, num_training_steps: int, optimizer: Any = None) -> Any:
+        shares = partial(rate, self._settings.schedule, steps=num_training_steps, warmup=self.args.warmup_steps)
+        self.lr_scheduler = torch.optim.lr_scheduler.LambdaLR(optimizer or self.optimizer, shares)
+        return self.lr_scheduler
+
     def compute_loss(self, model: Any, inputs: Any, return_outputs: bool = False, **_: Any) -> Any:
-        better, worse = model(**inputs).logits[:, 0].float().chunk(2)
-        loss = -torch.nn.functional.logsigmoid(better - worse).mean()
-        return (loss, better - worse) if return_outputs else loss
+        head = self._settings.head
+        better, worse = model(**inputs).logits.float().chunk(2)
+        bonus = self._settings.entropy_bonus if model.training else 0.0
+        loss = heads.loss(head, better, worse, self._settings.link, bonus)
+        return (loss, heads.mean(head, better) - heads.mean(head, worse)) if return_outputs else loss
 
     def prediction_step(self, model: Any, inputs: Any, *_: Any, **__: Any) -> Any:
         with torch.inference_mode():
@@ -291,14 +377,21 @@ def _history(log: Sequence[dict[str, Any]]) -> pd.DataFrame:
     return pd.DataFrame(list(epochs.values())).sort_values("epoch", ignore_index=True)
 
 
-def _save(model: Any, settings: Settings, out: Path) -> None:
-    """Write adapter and head; the configuration names the base as the params do and lists in one order, so that bytes repeat."""
+def _save(model: Any, tokenizer: Any, settings: Settings, out: Path) -> None:
+    """Write adapter and head, or the whole model; an adapter's configuration names the base as the params do and lists in one order, so
+    that bytes repeat."""
     model.save_pretrained(out)
-    (out / "README.md").unlink(missing_ok=True)
-    config = json.loads((out / ADAPTER).read_text())
-    config |= {"base_model_name_or_path": settings.base, "revision": settings.base_revision or None}
-    config = {key: sorted(value) if isinstance(value, list) else value for key, value in sorted(config.items())}
-    write_text(out / ADAPTER, json.dumps(config, indent=2) + "\n")
+    if settings.tuning == "full":
+        tokenizer.save_pretrained(out)
+    else:
+        (out / "README.md").unlink(missing_ok=True)
+        config = json.loads((out / ADAPTER).read_text())
+        config |= {"base_model_name_or_path": settings.base, "revision": settings.base_revision or None}
+        config = {key: sorted(value) if isinstance(value, list) else value for key, value in sorted(config.items())}
+        write_text(out / ADAPTER, json.dumps(config, indent=2) + "\n")
+    if settings.tuning == "full" or settings.head != "base":
+        atoms = {"atoms": settings.atoms} if settings.head == "categorical" else {}
+        write_text(out / HEAD, json.dumps({"head": settings.head, **atoms}, indent=2) + "\n")
 
 
 def training_fingerprint(settings: Settings, training: Sequence[TextPair], validation: Sequence[TextPair]) -> str:

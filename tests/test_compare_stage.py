@@ -3,11 +3,13 @@
 import argparse
 import dataclasses
 import hashlib
+import itertools
 import json
 import subprocess
 import sys
 import time
 from pathlib import Path
+from statistics import NormalDist
 from typing import Any
 
 import compare
@@ -343,3 +345,112 @@ def test_a_missing_table_is_told_in_one_line(tmp_path: Path) -> None:
     assert answer.stdout == ""
     assert answer.stderr == "error: none.parquet: no such file; run stages/prepare.py, or `dvc repro prepare`\n"
     assert not list(tmp_path.glob("*.csv"))
+
+
+# --- models that give a distribution of rewards ---
+
+
+@pytest.fixture(scope="module")
+def distributional(tmp_path_factory: pytest.TempPathFactory) -> dict[str, Path]:
+    root = tmp_path_factory.mktemp("distributional")
+    made = {}
+    for head, outputs, atoms in (("mean-and-variance", 2, {}), ("categorical", 10, {"atoms": 10})):
+        made[head] = tiny_models.build("electra", root / head, outputs=outputs)
+        (made[head] / "head.json").write_text(json.dumps({"head": head, **atoms}))
+    return made
+
+
+def moments(folder: Path, head: str, texts: list[tuple[str, str]]) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
+    """Raw outputs [pairs, 2, outputs], means and standard deviations [pairs, 2], by transformers and numpy."""
+    model = transformers.AutoModelForSequenceClassification.from_pretrained(folder).eval()
+    tokenizer = transformers.AutoTokenizer.from_pretrained(folder)
+    raw = []
+    for text in itertools.chain.from_iterable(texts):
+        pivot = text.rfind("Assistant:")
+        with torch.no_grad():
+            raw.append(model(**tokenizer(text[:pivot], text[pivot:], return_tensors="pt")).logits[0].numpy())
+    outputs = np.array(raw, dtype=float).reshape(len(texts), 2, -1)
+    if head == "mean-and-variance":
+        return outputs, outputs[..., 0], np.logaddexp(0, outputs[..., 1])
+    p = np.exp(outputs) / np.exp(outputs).sum(-1, keepdims=True)
+    mean = p @ np.linspace(0, 1, 10)
+    return outputs, mean, np.sqrt((p * (np.linspace(0, 1, 10) - mean[..., None]) ** 2).sum(-1))
+
+
+@pytest.mark.parametrize("head", ["mean-and-variance", "categorical"])
+def test_a_distribution_gives_a_score_and_a_standard_deviation(
+    distributional: dict[str, Path], tmp_path: Path, head: str, batches: list[int]
+) -> None:
+    texts = some_texts(12)
+    outputs, mean, std = moments(distributional[head], head, texts)
+    scores, check = run(tmp_path, distributional[head], texts, outputs=str(tmp_path / "outputs.csv"))
+    assert scores.columns.tolist() == ["row_id", "chosen_score", "rejected_score", "agreement", "chosen_std", "rejected_std"]
+    np.testing.assert_allclose(scores[["chosen_score", "rejected_score"]], mean, rtol=0, atol=2e-5)
+    np.testing.assert_allclose(scores[["chosen_std", "rejected_std"]], std, rtol=0, atol=2e-5)
+    assert scores["agreement"].tolist() == (mean[:, 0] > mean[:, 1]).tolist()
+    assert (check["head"], check["score"]) == (head, "mean")
+    assert "alpha" not in check
+    raw = pd.read_csv(tmp_path / "outputs.csv")
+    assert raw.columns.tolist() == ["row_id", "preference", *(f"output_{place}" for place in range(outputs.shape[2]))]
+    assert raw["row_id"].tolist() == [10 + 3 * (row // 2) for row in range(24)]
+    assert raw["preference"].tolist() == ["chosen", "rejected"] * 12
+    np.testing.assert_allclose(raw.filter(like="output_"), outputs.reshape(24, -1), rtol=0, atol=2e-5)
+
+    batches.clear()
+    for alpha in (0.01, 0.2):
+        averse, check = run(tmp_path, distributional[head], texts, score="quantile", alpha=alpha)
+        assert (check["score"], check["alpha"]) == ("quantile", alpha)
+        assert check.get("quantile_definition") == ("exact" if head == "categorical" else None)
+        if head == "mean-and-variance":
+            expected = mean + NormalDist().inv_cdf(alpha) * std
+        else:
+            p = np.exp(outputs) / np.exp(outputs).sum(-1, keepdims=True)
+            expected = (np.cumsum(p, axis=-1) >= alpha).argmax(-1) / 9
+        np.testing.assert_allclose(averse[["chosen_score", "rejected_score"]], expected, rtol=0, atol=5e-5)
+        np.testing.assert_array_equal(averse[["chosen_std", "rejected_std"]], scores[["chosen_std", "rejected_std"]])
+    spread, check = run(tmp_path, distributional[head], texts, score="quantile", alpha=0.2, quantile_definition="released")
+    same = spread.equals(averse)
+    assert same == (head == "mean-and-variance")
+    assert not batches, "another score ran the model again"
+
+
+def test_a_number_has_no_quantile(folders: dict[str, Path], tmp_path: Path) -> None:
+    for model in (folders["electra"], "length"):
+        with pytest.raises(InputError, match="score quantile, but its reward is a number and no distribution"):
+            run(tmp_path, model, some_texts(3), score="quantile")
+    for alpha in (0.0, 1.0, -1.0, float("nan")):
+        with pytest.raises(InputError, match="expected a probability between 0 and 1"):
+            run(tmp_path, folders["electra"], some_texts(3), alpha=alpha)
+
+
+def test_known_rewards_bring_their_standard_deviations(
+    distributional: dict[str, Path], tmp_path: Path, batches: list[int], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    model, texts = distributional["categorical"], some_texts(9)
+    (tmp_path / "known").mkdir()
+    run(tmp_path / "known", model, texts[3:7])
+    known = {"known_pairs": str(tmp_path / "known" / "pairs.parquet"), "known_scores": str(tmp_path / "known" / "scores.csv")}
+    alone, _ = run(tmp_path, model, texts)
+    monkeypatch.setenv("SEAL_WORK", str(tmp_path / "elsewhere"))
+    batches.clear()
+    scores, check = run(tmp_path, model, texts, **known)
+    assert sum(batches) == 10
+    assert check["texts_known"] == 8
+    columns = ["chosen_score", "rejected_score", "chosen_std", "rejected_std"]
+    np.testing.assert_allclose(scores[columns], alone[columns], rtol=0, atol=1e-6)
+    with pytest.raises(InputError, match="parity check failed"):  # they are means
+        run(tmp_path, model, texts, score="quantile", **known)
+    table = pd.read_csv(known["known_scores"]).drop(columns=["chosen_std", "rejected_std"])
+    table.to_csv(known["known_scores"], index=False)
+    with pytest.raises(InputError, match="lacks the columns chosen_std, rejected_std, and the model gives a distribution"):
+        run(tmp_path, model, texts, **known)
+    with pytest.raises(InputError, match="known rewards and the length baseline have none"):
+        run(tmp_path, model, texts, outputs=str(tmp_path / "outputs.csv"), **known)
+
+
+def test_raw_outputs_of_a_base_head_are_its_rewards(folders: dict[str, Path], tmp_path: Path) -> None:
+    scores, check = run(tmp_path, folders["electra"], some_texts(4), outputs=str(tmp_path / "outputs.csv"))
+    raw = pd.read_csv(tmp_path / "outputs.csv")
+    assert raw.columns.tolist() == ["row_id", "preference", "output_0"]
+    assert raw["output_0"].tolist() == scores[["chosen_score", "rejected_score"]].to_numpy().reshape(-1).tolist()
+    assert not {"head", "score", "alpha"} & set(check)

@@ -112,8 +112,8 @@ def test_a_packed_model_runs_no_padded_batch(family: str, monkeypatch: pytest.Mo
     def padded(*_: Any) -> None:
         raise AssertionError("padded")
 
-    monkeypatch.setattr(RewardModel, "rewards", padded)
-    assert scoring.run(reward_model, some_inputs(family in WITH_TYPES)[:8]).shape == (8,)
+    monkeypatch.setattr(RewardModel, "outputs", padded)
+    assert scoring.run(reward_model, some_inputs(family in WITH_TYPES)[:8]).shape == (8, 1)
     with pytest.raises(AssertionError, match="padded"):
         scoring.run(reward_model._replace(packed=None), some_inputs(family in WITH_TYPES)[:8])
 
@@ -139,7 +139,7 @@ def test_another_architecture_runs_padded() -> None:
     assert packed(model) is None
     reward_model = RewardModel(None, model, None, "pair", 0, None, "fp32", torch.device("cpu"), None, None)  # type: ignore[arg-type]
     inputs = some_inputs(False)[:9]
-    np.testing.assert_allclose(scoring.run(reward_model, inputs), alone(model, inputs), rtol=0, atol=1e-6)
+    np.testing.assert_allclose(scoring.run(reward_model, inputs)[:, 0], alone(model, inputs), rtol=0, atol=1e-6)
 
 
 def test_texts_longer_than_a_sliding_window_run_padded(monkeypatch: pytest.MonkeyPatch) -> None:
@@ -148,8 +148,8 @@ def test_texts_longer_than_a_sliding_window_run_padded(monkeypatch: pytest.Monke
     inputs = some_inputs(False)
     short, long = [item for item in inputs if len(item.ids) <= 100], [item for item in inputs if len(item.ids) > 100][:4]
     for batch in (short, long):
-        np.testing.assert_allclose(scoring.run(reward_model, batch), alone(model, batch), rtol=0, atol=1e-5)
-    monkeypatch.setattr(RewardModel, "packed_rewards", lambda *_: pytest.fail("packed"))
+        np.testing.assert_allclose(scoring.run(reward_model, batch)[:, 0], alone(model, batch), rtol=0, atol=1e-5)
+    monkeypatch.setattr(RewardModel, "packed_outputs", lambda *_: pytest.fail("packed"))
     scoring.run(reward_model, long)
 
 

@@ -40,7 +40,7 @@ def plant(monkeypatch: pytest.MonkeyPatch) -> Callable[[Callable[[Tensors], Tens
 
 def run(model: RewardModel, folder: Path, texts: Sequence[str] = TEXTS) -> np.ndarray:
     with Journal(folder / "journal.jsonl") as journal:
-        return scoring.score(model, texts, journal, token_budget=1500).rewards
+        return scoring.score(model, texts, journal, token_budget=1500).outputs[:, 0]
 
 
 def run_padded(model: RewardModel, folder: Path) -> np.ndarray:
@@ -208,7 +208,7 @@ def test_what_is_no_number_never_passes(models: dict[str, RewardModel], tmp_path
     if side == "run":
         rewards = np.full_like(rewards, np.nan)
     else:
-        monkeypatch.setattr(parity, "one_at_a_time", lambda _, texts: iter([float("nan")] * len(texts)))
+        monkeypatch.setattr(parity, "one_at_a_time", lambda _, texts: iter([np.array([np.nan])] * len(texts)))
     with pytest.raises(InputError):
         parity.check(models["bert"], "fp32", TEXTS, rewards)
 
@@ -236,7 +236,7 @@ def test_no_texts_pass(models: dict[str, RewardModel]) -> None:
 
 
 def test_one_at_a_time_never_pads(models: dict[str, RewardModel], monkeypatch: pytest.MonkeyPatch) -> None:
-    forward = RewardModel.rewards
+    forward = RewardModel.outputs
 
     def watching(self: RewardModel, batch: Tensors) -> torch.Tensor:
         assert batch["attention_mask"].all()
@@ -246,6 +246,6 @@ def test_one_at_a_time_never_pads(models: dict[str, RewardModel], monkeypatch: p
     def untouched(batch: Sequence[Input], pad: int) -> Tensors:
         raise AssertionError("the reference must not go through the code that it checks")
 
-    monkeypatch.setattr(RewardModel, "rewards", watching)
+    monkeypatch.setattr(RewardModel, "outputs", watching)
     monkeypatch.setattr(scoring, "collate", untouched)
     assert len(list(scoring.one_at_a_time(models["bert"], TEXTS[:5]))) == 5

@@ -48,7 +48,7 @@ def folder(tmp_path: Path) -> Path:
 
 
 def batched(model: RewardModel, texts: list[str]) -> np.ndarray:
-    return model.rewards(scoring.collate(model.encode(texts), model.model.config.pad_token_id or 0)).numpy()
+    return model.outputs(scoring.collate(model.encode(texts), model.model.config.pad_token_id or 0))[:, 0].numpy()
 
 
 def refusal(folder: Path | str, **options: Any) -> str:
@@ -392,3 +392,43 @@ def test_the_fingerprint_of_an_adapter_changes_with_its_base(adapter: Path, tmp_
 def test_the_device_comes_from_the_environment(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv("SEAL_DEVICE", "meta")
     assert reward_models.default_device() == torch.device("meta")
+
+
+@pytest.mark.parametrize(("head", "outputs"), [('{"head": "mean-and-variance"}', 2), ('{"head": "categorical", "atoms": 5}', 5)])
+@pytest.mark.parametrize("packing", [True, False])
+def test_all_outputs_of_a_distributional_head_are_read(tmp_path: Path, head: str, outputs: int, packing: bool) -> None:
+    folder = tiny_models.build("bert", tmp_path / "model", outputs=outputs)
+    without = reward_models.load(str(folder), output="1").fingerprint()
+    (folder / reward_models.HEAD).write_text(head)
+    model = reward_models.load(str(folder), format="pair")
+    assert (model.head, model.width) == (json.loads(head)["head"], outputs)
+    assert model.fingerprint() != without
+    if not packing:
+        model = model._replace(packed=None)
+    untouched = transformers.AutoModelForSequenceClassification.from_pretrained(folder).eval()
+    items = model.encode(TEXTS[:6])
+    with torch.no_grad():
+        expected = [
+            untouched(input_ids=torch.tensor([item.ids]), token_type_ids=torch.tensor([item.types])).logits[0].numpy() for item in items
+        ]
+    np.testing.assert_allclose(scoring.run(model, items), expected, rtol=0, atol=1e-5)
+    np.testing.assert_allclose(list(scoring.one_at_a_time(model, TEXTS[:6])), expected, rtol=0, atol=1e-5)
+
+
+def test_a_file_that_names_no_head_is_refused(tmp_path: Path) -> None:
+    folder = tiny_models.build("bert", tmp_path / "model", outputs=5)
+    for content, told in (
+        ("{", "names no head; expected"),
+        ("[]", "names no head; expected"),
+        ('{"head": "normal"}', "names no head; expected"),
+        ('{"head": "categorical"}', "names no head; expected"),
+        ('{"head": "categorical", "atoms": 1}', "names no head; expected"),
+        ('{"head": "categorical", "atoms": 6}', "which has 6 outputs, and the model has 5"),
+        ('{"head": "mean-and-variance"}', "which has 2 outputs, and the model has 5"),
+    ):
+        (folder / reward_models.HEAD).write_text(content)
+        assert told in refusal(folder)
+    (folder / reward_models.HEAD).write_text('{"head": "categorical", "atoms": 5}')
+    assert "all outputs of its head, categorical, are read; leave output out" in refusal(folder, output="2")
+    (folder / reward_models.HEAD).write_text('{"head": "base"}')
+    assert reward_models.load(str(folder), output="2").head == "base"

@@ -65,7 +65,7 @@ def test_rewards_come_in_the_order_of_the_pairs(tmp_path: Path) -> None:
     [
         ",row_id,chosen_score,rejected_score,agreement\n0,1,0.25,0.5,False\n1,0,2.0,-1.0,True\n",
         "chosen_score,agreement,rejected_score,row_id\r\n0.25,False,0.5,1\r\n2.0,True,-1.0,0\r\n",
-        "row_id,chosen_score,chosen_std,rejected_score,rejected_std\n0,2.0,0.1,-1.0,0.1\n1,0.25,0.1,0.5,0.1\n",
+        "row_id,chosen_score,chosen_length,rejected_score\n0,2.0,7,-1.0\n1,0.25,8,0.5\n",
         '"row_id","chosen_score","rejected_score","agreement"\n"0","2.0","-1.0","True"\n"1","0.25","0.5","False"\n',
     ],
     ids=["index of pandas, rows in another order", "columns in another order, CRLF", "more columns, no agreement", "all quoted"],
@@ -74,6 +74,32 @@ def test_seals_own_files_and_their_like_read_as_well(tmp_path: Path, content: st
     read = scores.read(file(tmp_path, content), pairs(0, 1))
     assert list(read.columns) == ["row_id", "chosen_score", "rejected_score", "agreement"]
     assert read.to_numpy().tolist() == [[0, 2.0, -1.0, True], [1, 0.25, 0.5, False]]
+
+
+def test_standard_deviations_come_with_the_rewards_where_there_are_some(tmp_path: Path) -> None:
+    table = scores.table(np.array([3, 4]), np.array([1.0, 2.0]), np.array([0.0, 3.0]), (np.array([0.5, 0.25]), np.array([0.0, 0.75])))
+    write_csv(tmp_path / "role.csv", table)
+    read = scores.read(tmp_path / "role.csv", pairs(4, 3))
+    assert read.to_dict("list") == {
+        "row_id": [4, 3],
+        "chosen_score": [2.0, 1.0],
+        "rejected_score": [3.0, 0.0],
+        "agreement": [False, True],
+        "chosen_std": [0.25, 0.5],
+        "rejected_std": [0.75, 0.0],
+    }
+
+
+@pytest.mark.parametrize("found", ["-0.1", "nan", "wide", "inf"])
+def test_what_is_no_standard_deviation_is_named_by_row_and_column(tmp_path: Path, found: str) -> None:
+    header = "row_id,chosen_score,rejected_score,chosen_std,rejected_std\n"
+    message = complaint(file(tmp_path, f"{header}7,1,2,0.1,0.2\n8,1,2,0.1,{found}\n"), pairs(7, 8))
+    assert message.startswith(f", row 2, column rejected_std: {found}; expected a number from 0 up to 1e+30;")
+
+
+def test_one_column_of_standard_deviations_without_the_other_is_told(tmp_path: Path) -> None:
+    message = complaint(file(tmp_path, "row_id,chosen_score,rejected_score,rejected_std\n7,1,2,0.1\n"), pairs(7))
+    assert message == ": has the column rejected_std alone; expected both of chosen_std, rejected_std, or none of them"
 
 
 def test_agreement_follows_the_rewards_where_the_files_own_column_counts_a_tie(tmp_path: Path) -> None:

@@ -86,7 +86,7 @@ def fails_at(call: int, error: BaseException) -> Callable[..., torch.Tensor]:
 @pytest.fixture(scope="module")
 def alone(models: dict[str, RewardModel]) -> dict[str, np.ndarray]:
     """Each text's reward by itself."""
-    return {name: np.array(list(scoring.one_at_a_time(model, TEXTS))) for name, model in models.items()}
+    return {name: np.array(list(scoring.one_at_a_time(model, TEXTS)))[:, 0] for name, model in models.items()}
 
 
 @pytest.mark.parametrize("architecture", tiny_models.ARCHITECTURES)
@@ -95,7 +95,7 @@ def alone(models: dict[str, RewardModel]) -> dict[str, np.ndarray]:
 def test_order_changes_no_byte(models: dict[str, RewardModel], architecture: str, order: list[int]) -> None:
     straight = score(models[architecture], TEXTS, budget=400)
     shuffled = score(models[architecture], [TEXTS[position] for position in order], budget=400)
-    assert shuffled.rewards.tobytes() == straight.rewards[order].tobytes()
+    assert shuffled.outputs.tobytes() == straight.outputs[order].tobytes()
 
 
 @pytest.mark.parametrize("architecture", tiny_models.ARCHITECTURES)
@@ -104,7 +104,7 @@ def test_order_changes_no_byte(models: dict[str, RewardModel], architecture: str
 def test_the_token_budget_changes_no_reward(
     models: dict[str, RewardModel], alone: dict[str, np.ndarray], architecture: str, budget: int
 ) -> None:
-    np.testing.assert_allclose(score(models[architecture], TEXTS, budget).rewards, alone[architecture], rtol=0, atol=NEAR)
+    np.testing.assert_allclose(score(models[architecture], TEXTS, budget).outputs[:, 0], alone[architecture], rtol=0, atol=NEAR)
 
 
 @pytest.mark.parametrize("architecture", tiny_models.ARCHITECTURES)
@@ -114,10 +114,10 @@ def test_neither_repeats_nor_company_change_a_reward(
     models: dict[str, RewardModel], alone: dict[str, np.ndarray], architecture: str, picks: list[int]
 ) -> None:
     scored = score(models[architecture], [TEXTS[pick] for pick in picks], budget=400)
-    np.testing.assert_allclose(scored.rewards, alone[architecture][picks], rtol=0, atol=NEAR)
+    np.testing.assert_allclose(scored.outputs[:, 0], alone[architecture][picks], rtol=0, atol=NEAR)
     once = sorted(set(picks))
     unique = score(models[architecture], [TEXTS[pick] for pick in once], budget=400)
-    assert scored.rewards.tobytes() == unique.rewards[[once.index(pick) for pick in picks]].tobytes()
+    assert scored.outputs.tobytes() == unique.outputs[[once.index(pick) for pick in picks]].tobytes()
 
 
 def test_the_tiny_models_tell_texts_apart(alone: dict[str, np.ndarray]) -> None:
@@ -160,11 +160,11 @@ def test_batches_hold_like_lengths_within_the_budget(bert: RewardModel, monkeypa
 def test_identical_texts_are_run_once(bert: RewardModel, rows_run: list[int]) -> None:
     scored = score(bert, [*TEXTS, *TEXTS[::-1], TEXTS[3]])
     assert sum(rows_run) == len(TEXTS)
-    assert len(scored.rewards) == 2 * len(TEXTS) + 1
+    assert len(scored.outputs) == 2 * len(TEXTS) + 1
 
 
 def test_no_texts_have_no_rewards(bert: RewardModel, rows_run: list[int]) -> None:
-    assert [array.shape for array in score(bert, [])] == [(0,), (0,), (0,)]
+    assert [array.shape for array in score(bert, [])] == [(0, 1), (0,), (0,)]
     assert not rows_run
 
 
@@ -187,7 +187,7 @@ def test_electra_drops_old_turns_then_the_responses_tail(models: dict[str, Rewar
     with torch.no_grad():
         shortened = float(electra.model(**tokenizer(fits[:pivot], fits[pivot:], return_tensors="pt")).logits[0][0])
         headless = float(electra.model(input_ids=cut, token_type_ids=(torch.arange(512)[None] > 1).long()).logits[0][0])
-    np.testing.assert_allclose(scored.rewards[:3], [shortened, shortened, headless], rtol=0, atol=NEAR)
+    np.testing.assert_allclose(scored.outputs[:3, 0], [shortened, shortened, headless], rtol=0, atol=NEAR)
 
 
 @pytest.mark.parametrize("architecture", ["deberta-v2", "llama"])
@@ -202,8 +202,8 @@ def test_relative_and_rotary_positions_take_any_length(models: dict[str, RewardM
     tokens = model.tokenizer(long[:pivot], long[pivot:], return_tensors="pt")
     assert tokens["input_ids"].shape[1] > 1000
     with torch.no_grad():
-        assert scored.rewards[0] == pytest.approx(float(model.model(**tokens).logits[0][0]), abs=NEAR)
-    assert scored.rewards[1] != scored.rewards[0]  # its first word counts
+        assert scored.outputs[0, 0] == pytest.approx(float(model.model(**tokens).logits[0][0]), abs=NEAR)
+    assert scored.outputs[1, 0] != scored.outputs[0, 0]  # its first word counts
 
 
 @pytest.mark.parametrize("architecture", ["gpt2", "llama"])
@@ -219,10 +219,10 @@ def test_a_causal_model_without_padding_reads_to_the_last_token(architecture: st
     model = reward_models.load(str(folder), format="transcript")
     path = tmp_path / "journal.jsonl"
     first = score(model, texts[:5], path=path)
-    np.testing.assert_allclose(first.rewards, expected[:5], rtol=0, atol=NEAR)
-    np.testing.assert_allclose(score(model, texts, path=path).rewards, expected, rtol=0, atol=NEAR)
-    np.testing.assert_allclose(score(model, texts[:5], path=path).rewards, expected[:5], rtol=0, atol=NEAR)
-    np.testing.assert_allclose(list(scoring.one_at_a_time(model, texts)), expected, rtol=0, atol=NEAR)
+    np.testing.assert_allclose(first.outputs[:, 0], expected[:5], rtol=0, atol=NEAR)
+    np.testing.assert_allclose(score(model, texts, path=path).outputs[:, 0], expected, rtol=0, atol=NEAR)
+    np.testing.assert_allclose(score(model, texts[:5], path=path).outputs[:, 0], expected[:5], rtol=0, atol=NEAR)
+    np.testing.assert_allclose(np.array(list(scoring.one_at_a_time(model, texts)))[:, 0], expected, rtol=0, atol=NEAR)
 
 
 @pytest.mark.parametrize("architecture", ["gpt2", "llama"])
@@ -235,7 +235,7 @@ def test_texts_may_end_with_the_token_that_also_pads(architecture: str, tmp_path
     untouched = transformers.AutoModelForSequenceClassification.from_pretrained(folder).eval()
     with torch.no_grad():
         expected = [float(untouched(input_ids=torch.tensor([item.ids])).logits[0][0]) for item in model.encode(texts)]
-    np.testing.assert_allclose(score(model, texts).rewards, expected, rtol=0, atol=NEAR)
+    np.testing.assert_allclose(score(model, texts).outputs[:, 0], expected, rtol=0, atol=NEAR)
 
 
 @pytest.mark.parametrize(
@@ -253,7 +253,7 @@ def test_a_batch_that_memory_does_not_hold_is_halved(
         return run(model, batch)
 
     monkeypatch.setattr(scoring, "run", small)
-    np.testing.assert_allclose(score(bert, TEXTS, 10**6).rewards, alone["bert"], rtol=0, atol=NEAR)
+    np.testing.assert_allclose(score(bert, TEXTS, 10**6).outputs[:, 0], alone["bert"], rtol=0, atol=NEAR)
     assert sizes == [14, 7, 3, 4, 2, 2, 7, 3, 4, 2, 2]
 
 
@@ -291,7 +291,7 @@ def test_a_finished_run_is_not_run_again(bert: RewardModel, journal: Path, rows_
     first = score(bert, TEXTS, 120, journal)
     runs, content = len(rows_run), journal.read_bytes()
     again = score(bert, TEXTS[::-1], 120, journal)
-    assert again.rewards[::-1].tobytes() == first.rewards.tobytes()
+    assert again.outputs[::-1].tobytes() == first.outputs.tobytes()
     assert len(rows_run) == runs
     assert journal.read_bytes() == content
 
@@ -301,7 +301,7 @@ def test_more_texts_run_only_the_new_ones(bert: RewardModel, journal: Path, rows
     rows_run.clear()
     more = score(bert, TEXTS, 120, journal)
     assert sum(rows_run) == len(TEXTS) - 5
-    assert more.rewards[:5].tobytes() == few.rewards.tobytes()
+    assert more.outputs[:5].tobytes() == few.outputs.tobytes()
 
 
 @pytest.mark.parametrize("batch", range(5))
@@ -319,7 +319,7 @@ def test_an_interrupted_run_goes_on_where_it_stopped(
     rows_run.clear()
     resumed = score(bert, TEXTS[::-1], 120, journal)
     assert len(rows_run) == batches - batch
-    assert resumed.rewards[::-1].tobytes() == whole.rewards.tobytes()
+    assert resumed.outputs[::-1].tobytes() == whole.outputs.tobytes()
 
 
 def test_a_torn_last_line_costs_one_batch(bert: RewardModel, journal: Path, rows_run: list[int]) -> None:
@@ -329,7 +329,7 @@ def test_a_torn_last_line_costs_one_batch(bert: RewardModel, journal: Path, rows
     rows_run.clear()
     resumed = score(bert, TEXTS, 120, journal)
     assert len(rows_run) == len(lines) - 1 - 2  # the last line says that the run is over
-    assert resumed.rewards.tobytes() == whole.rewards.tobytes()
+    assert resumed.outputs.tobytes() == whole.outputs.tobytes()
     assert journal.read_bytes().splitlines(keepends=True) == lines
 
 
@@ -345,7 +345,7 @@ def test_an_interrupted_run_serves_another_set_of_texts(
     rows_run.clear()
     scored = score(bert, TEXTS, 120, journal)
     assert sum(rows_run) == len(TEXTS) - len(known)
-    np.testing.assert_allclose(scored.rewards, alone["bert"], rtol=0, atol=NEAR)
+    np.testing.assert_allclose(scored.outputs[:, 0], alone["bert"], rtol=0, atol=NEAR)
 
 
 def test_the_journal_keeps_what_was_left_out(bert: RewardModel, journal: Path, rows_run: list[int]) -> None:
@@ -364,20 +364,20 @@ def test_the_journal_names_what_the_model_reads(bert: RewardModel, journal: Path
     scored = score(bert, TEXTS, 120, journal)
     records: list[dict[str, Any]] = [json.loads(line) for line in journal.read_bytes().splitlines()]
     assert records[-1] == {"finished": True}
-    kept = {key: reward for record in records[:-1] for key, reward in zip(record["keys"], record["rewards"], strict=True)}
+    kept = {key: outputs for record in records[:-1] for key, outputs in zip(record["keys"], record["outputs"], strict=True)}
     encoded = bert.encode(TEXTS)
-    assert kept == {scoring.key(item): float(reward) for item, reward in zip(encoded, scored.rewards, strict=True)}
+    assert kept == {scoring.key(item): outputs.tolist() for item, outputs in zip(encoded, scored.outputs, strict=True)}
 
 
 def test_a_change_in_how_texts_become_inputs_meets_no_old_reward(bert: RewardModel, monkeypatch: pytest.MonkeyPatch, journal: Path) -> None:
-    before = score(bert, TEXTS, 120, journal).rewards
+    before = score(bert, TEXTS, 120, journal).outputs[:, 0]
     whole = RewardModel.encode
     monkeypatch.setattr(
         RewardModel,
         "encode",
         lambda model, texts: [item._replace(ids=item.ids[:-2], types=(item.types or [])[:-2]) for item in whole(model, texts)],
     )
-    after = score(bert, TEXTS, 120, journal).rewards
+    after = score(bert, TEXTS, 120, journal).outputs[:, 0]
     assert (before != after).all()
 
 
@@ -389,10 +389,10 @@ def test_windows_change_no_reward(
     model = models[architecture]
     texts = [*TEXTS, TEXTS[0] + " ", "\n\n" + TEXTS[5]]  # to the model some of these are the same
     scored = score(model, texts)
-    np.testing.assert_allclose(scored.rewards[: len(TEXTS)], alone[architecture], rtol=0, atol=NEAR)
+    np.testing.assert_allclose(scored.outputs[: len(TEXTS), 0], alone[architecture], rtol=0, atol=NEAR)
     assert len(rows_run) == 4
     assert sum(rows_run) == len({scoring.key(item) for item in model.encode(texts)})
-    assert score(model, texts[::-1]).rewards[::-1].tobytes() == scored.rewards.tobytes()
+    assert score(model, texts[::-1]).outputs[::-1].tobytes() == scored.outputs.tobytes()
 
 
 @pytest.mark.parametrize("batch", [1, 4, 6])
@@ -407,10 +407,10 @@ def test_a_run_of_several_windows_goes_on_where_it_stopped(
         with pytest.raises(KeyboardInterrupt):
             score(bert, TEXTS, 120, journal)
     rows_run.clear()
-    assert score(bert, TEXTS[::-1], 120, journal).rewards[::-1].tobytes() == whole.rewards.tobytes()
+    assert score(bert, TEXTS[::-1], 120, journal).outputs[::-1].tobytes() == whole.outputs.tobytes()
     assert len(rows_run) == batches - batch
     rows_run.clear()
-    assert score(bert, TEXTS, 120, journal).rewards.tobytes() == whole.rewards.tobytes()
+    assert score(bert, TEXTS, 120, journal).outputs.tobytes() == whole.outputs.tobytes()
     assert not rows_run
 
 
@@ -477,8 +477,8 @@ def test_the_two_texts_of_a_pair_run_their_prompt_once(
         return packed
 
     monkeypatch.setattr(scoring, "pack", counting)
-    rewards = score(model, texts).rewards
-    np.testing.assert_allclose(rewards, list(scoring.one_at_a_time(model, texts)), rtol=0, atol=NEAR)
+    rewards = score(model, texts).outputs[:, 0]
+    np.testing.assert_allclose(rewards, np.array(list(scoring.one_at_a_time(model, texts)))[:, 0], rtol=0, atol=NEAR)
     encoded = model.encode(texts)
     assert tokens[0] < 0.6 * sum(len(item.ids) for item in encoded)
     assert (rewards[:8] != rewards[8:]).all()
@@ -493,9 +493,9 @@ def test_agreements_on_real_pairs_are_those_of_fp32_alone(
     with gzip.open(real_data / "hh_rlhf" / "harmless-base.test.jsonl.gz", "rt") as stream:
         pairs = [json.loads(line) for line in itertools.islice(stream, 150)]
     texts = [pair[preference] for preference in ("chosen", "rejected") for pair in pairs]
-    exact = np.array(list(scoring.one_at_a_time(models[architecture], texts)))
+    exact = np.array(list(scoring.one_at_a_time(models[architecture], texts)))[:, 0]
     model = reward_models.load(str(models[architecture].checkpoint.folder), format="pair", dtype=dtype)  # type: ignore[arg-type]
-    rewards = score(model, texts).rewards
+    rewards = score(model, texts).outputs[:, 0]
     margins, expected = (both[:150] - both[150:] for both in (rewards.astype(float), exact))
     clear = np.abs(expected) > 3 * parity.TOLERANCE[dtype] * np.std(exact)
     assert clear.sum() > 30

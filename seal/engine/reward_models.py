@@ -8,15 +8,16 @@ import warnings
 from collections.abc import Container, Iterator, Sequence
 from contextlib import contextmanager
 from pathlib import Path
-from typing import Any, Literal, NamedTuple
+from typing import Any, Literal, NamedTuple, get_args
 
 import torch
 import transformers
 from torch import nn
 
 from seal.checkpoints import Checkpoint, locate
-from seal.engine import inputs
+from seal.engine import heads, inputs
 from seal.engine.bf16_speed import bf16_speed
+from seal.engine.heads import Head
 from seal.engine.inputs import Format, Input
 from seal.engine.packed_models import PackedModel, packed
 from seal.engine.packing import Packed
@@ -31,7 +32,10 @@ HEADS = ("score", "classifier", "classification_head", "pooler")
 
 ADAPTER = "adapter_config.json"
 
-ENGINE = 2
+HEAD = "head.json"
+"""File in a model's folder that names the kind of its head: {"head": "categorical", "atoms": 10}. Without it, the head is `base`."""
+
+ENGINE = 3
 """Counts the ways in which batches have been run. A reward's last digits depend on it, and a journal holds those of one way alone."""
 
 transformers.utils.logging.disable_progress_bar()
@@ -45,7 +49,7 @@ class RewardModel(NamedTuple):
     tokenizer: Any
     format: Format
     output: int
-    """Which of the model's outputs is the reward."""
+    """Which of the model's outputs is the reward, where its head is `base`; else 0, and all of them are read."""
     limit: int | None
     """The largest input in tokens; None where there is none."""
     dtype: Literal["fp32", "bf16"]
@@ -54,23 +58,31 @@ class RewardModel(NamedTuple):
     """What the checkpoint is an adapter of, where it is one."""
     packed: PackedModel | None = None
     """How it runs batches without padding, where it can."""
+    head: Head = "base"
+
+    @property
+    def width(self) -> int:
+        """How many outputs a text gets: of the head `base` the reward alone."""
+        return 1 if self.head == "base" else int(self.model.config.num_labels)
 
     def encode(self, texts: Sequence[str]) -> list[Input]:
         """The tokens of each text, in order."""
         return inputs.encode(self.tokenizer, texts, self.format, self.limit)
 
     @torch.inference_mode()
-    def rewards(self, batch: dict[str, torch.Tensor]) -> torch.Tensor:
-        """The rewards of a padded batch, [rows], fp32."""
-        logits: torch.Tensor = self.model(**batch).logits
-        return logits[:, self.output].float()
+    def outputs(self, batch: dict[str, torch.Tensor]) -> torch.Tensor:
+        """The outputs of a padded batch, [rows, width], fp32."""
+        return self._read(self.model(**batch).logits)
 
     @torch.inference_mode()
-    def packed_rewards(self, batch: Packed) -> torch.Tensor:
-        """The rewards of a packed batch, [texts], fp32."""
+    def packed_outputs(self, batch: Packed) -> torch.Tensor:
+        """The outputs of a packed batch, [texts, width], fp32."""
         if self.packed is None:
             raise AssertionError("the model runs padded batches alone")
-        return self.packed.logits(batch)[:, self.output].float()
+        return self._read(self.packed.logits(batch))
+
+    def _read(self, logits: torch.Tensor) -> torch.Tensor:
+        return logits[:, self.output : self.output + self.width].float()
 
     def fingerprint(self) -> str:
         """Changes with all that the rewards depend on, down to their last digits."""
@@ -102,7 +114,7 @@ def load(
     format
         How a text becomes input.
     output
-        Label or index of the output that is the reward; needed where the model has several.
+        Label or index of the output that is the reward; needed where the model has several, unless its head is a distributional one.
     max_length
         The largest input in tokens; 0 for no limit but the model's own number of absolute positions.
     dtype, device
@@ -111,8 +123,8 @@ def load(
     Raises
     ------
     InputError
-        If the model cannot be found or loaded, brings its own code, lacks weights (which would be drawn at random), or has
-        several outputs and `output` names none.
+        If the model cannot be found or loaded, brings its own code, lacks weights (which would be drawn at random), has several
+        outputs and `output` names none, or its head is none or does not fit its outputs.
     """
     checkpoint = locate(name, revision)
     device = device or default_device()
@@ -124,7 +136,12 @@ def load(
             model, tokenizer = load_classifier(checkpoint)
     if format == "chat" and not getattr(tokenizer, "chat_template", None):
         raise InputError(f"model {name}: format chat, but its tokenizer has no chat template; use format pair or transcript")
-    which = _output(name, model.config, output)
+    head, atoms = head_of(checkpoint)
+    if head == "base":
+        which = _output(name, model.config, output)
+    else:
+        which = 0
+        _refuse_unfit(name, model.config, head, atoms, output)
     narrow = prefers_bf16(dtype, device)
     if narrow:
         _to_bf16(model)
@@ -132,7 +149,43 @@ def load(
     limit = min(limits, default=None)
     model = model.to(device).eval()
     made = "bf16" if narrow else "fp32"
-    return RewardModel(checkpoint, model, tokenizer, format, which, limit, made, device, base, packed(model))  # type: ignore[arg-type]
+    return RewardModel(checkpoint, model, tokenizer, format, which, limit, made, device, base, packed(model), head)  # type: ignore[arg-type]
+
+
+def head_of(checkpoint: Checkpoint) -> tuple[Head, int | None]:
+    """The kind of a model's head and, where it is `categorical`, the number of its atoms.
+
+    Raises
+    ------
+    InputError
+        If the file `HEAD` in its folder names none.
+    """
+    file = checkpoint.folder / HEAD
+    if not file.is_file():
+        return "base", None
+    try:
+        named = json.loads(file.read_bytes())
+        head = named["head"]
+        atoms = int(named["atoms"]) if head == "categorical" else None
+        known = head in get_args(Head) and (atoms is None or atoms > 2)
+    except (ValueError, KeyError, TypeError):
+        known = False
+    if not known:
+        raise InputError(
+            f'model {checkpoint.name}: {HEAD} names no head; expected {{"head": "mean-and-variance"}}, or {{"head": "categorical", '
+            '"atoms": 10}, as stages/train.py writes it'
+        )
+    return head, atoms
+
+
+def _refuse_unfit(name: str, config: Any, head: Head, atoms: int | None, output: str) -> None:
+    if config.num_labels != heads.outputs(head, atoms or 0):
+        raise InputError(
+            f"model {name}: {HEAD} names the head {head}, which has {heads.outputs(head, atoms or 0)} outputs, and the model has "
+            f"{config.num_labels}; restore the file that was trained with it"
+        )
+    if output:
+        raise InputError(f"model {name}: output {output!r}, but all outputs of its head, {head}, are read; leave output out")
 
 
 def default_device() -> torch.device:

@@ -1,4 +1,4 @@
-"""The scoring engine: texts in, rewards out, in order. It knows no file but its journal, no pairs and no DVC."""
+"""The scoring engine: texts in, a model's outputs out, in order. It knows no file but its journal, no pairs and no DVC."""
 
 import hashlib
 from collections import deque
@@ -33,8 +33,8 @@ _Done = TypeVar("_Done")
 class Scored(NamedTuple):
     """What the engine gives back, each array in the order of the texts."""
 
-    rewards: np.ndarray
-    """[texts], float32."""
+    outputs: np.ndarray
+    """[texts, outputs], float32; of a head `base` one, the reward. They are raw, so that another score of them runs no model again."""
     turns_dropped: np.ndarray
     """[texts], old prompt turns left out of each input."""
     tokens_cut: np.ndarray
@@ -72,13 +72,13 @@ def score(reward_model: RewardModel, texts: Sequence[str], journal: Journal, tok
     Raises
     ------
     InputError
-        If the model gives a reward that is no finite number.
+        If the model gives an output that is no finite number.
     """
     budget = token_budget or TOKEN_BUDGET.get(reward_model.device.type, TOKEN_BUDGET["cpu"])
     unique = sorted(set(texts))
     run_key = fingerprint(_digest(text.encode() for text in unique), budget, WINDOW)
     known, finished = _from_earlier_runs(journal, run_key)
-    rewards = np.empty(len(unique), dtype=np.float32)
+    outputs = np.empty((len(unique), reward_model.width), dtype=np.float32)
     turns_dropped, tokens_cut = np.empty((2, len(unique)), dtype=np.int64)
     news = False
     with tqdm(total=len(unique), unit="text", desc="scoring", disable=None) as bar:
@@ -92,14 +92,14 @@ def score(reward_model: RewardModel, texts: Sequence[str], journal: Journal, tok
                 known |= _entries(record)
                 bar.update(len(batch))
             here = slice(window.start, window.start + len(window.texts))
-            rewards[here] = [known[key] for key in window.keys]
+            outputs[here] = [known[key] for key in window.keys]
             turns_dropped[here] = [item.turns_dropped for item in window.inputs]
             tokens_cut[here] = [item.tokens_cut for item in window.inputs]
     if news:
         journal.append({"finished": True})
     place = {text: index for index, text in enumerate(unique)}
     order = np.array([place[text] for text in texts], dtype=np.int64)
-    return Scored(rewards[order], turns_dropped[order], tokens_cut[order])
+    return Scored(outputs[order], turns_dropped[order], tokens_cut[order])
 
 
 def key(item: Input) -> str:
@@ -139,7 +139,7 @@ def _read(reward_model: RewardModel, texts: Sequence[str], start: int) -> _Windo
     return _Window(start, some, [key(item) for item in inputs], inputs)
 
 
-def _batches(reward_model: RewardModel, window: _Window, known: dict[str, float], budget: int) -> list[list[int]]:
+def _batches(reward_model: RewardModel, window: _Window, known: dict[str, list[float]], budget: int) -> list[list[int]]:
     """What is left to run of a window, as places in it: of texts that are the same to the model, one."""
     place = {key: index for index, key in enumerate(window.keys) if key not in known}
     new, keys = list(place.values()), list(place)
@@ -148,9 +148,9 @@ def _batches(reward_model: RewardModel, window: _Window, known: dict[str, float]
     return [[new[index] for index in batch] for batch in batches]
 
 
-def _from_earlier_runs(journal: Journal, run_key: str) -> tuple[dict[str, float], dict[str, dict[str, Any]]]:
-    """The rewards that earlier runs left, and the batches that this one finished before it was interrupted."""
-    known: dict[str, float] = {}
+def _from_earlier_runs(journal: Journal, run_key: str) -> tuple[dict[str, list[float]], dict[str, dict[str, Any]]]:
+    """The outputs that earlier runs left, and the batches that this one finished before it was interrupted."""
+    known: dict[str, list[float]] = {}
     pending: list[dict[str, Any]] = []
     for record in journal.records:
         if "finished" in record:
@@ -166,25 +166,25 @@ def _from_earlier_runs(journal: Journal, run_key: str) -> tuple[dict[str, float]
     return known, {record["batch"]: record for record in pending}
 
 
-def _entries(record: dict[str, Any]) -> dict[str, float]:
-    return dict(zip(record["keys"], record["rewards"], strict=True))
+def _entries(record: dict[str, Any]) -> dict[str, list[float]]:
+    return dict(zip(record["keys"], record["outputs"], strict=True))
 
 
-def _all_entries(records: list[dict[str, Any]]) -> dict[str, float]:
-    return {key: reward for record in records for key, reward in _entries(record).items()}
+def _all_entries(records: list[dict[str, Any]]) -> dict[str, list[float]]:
+    return {key: outputs for record in records for key, outputs in _entries(record).items()}
 
 
 def _run_batches(
     reward_model: RewardModel, window: _Window, batches: Sequence[list[int]], finished: dict[str, dict[str, Any]], run_key: str
 ) -> Iterator[tuple[list[int], dict[str, Any]]]:
-    """Each batch with its record. A GPU is given the next batch before the last one's rewards are waited for."""
+    """Each batch with its record. A GPU is given the next batch before the last one's outputs are waited for."""
     in_flight: deque[tuple[list[int], list[str], str, torch.Tensor]] = deque()
 
     def landed() -> tuple[list[int], dict[str, Any]]:
         batch, keys, batch_key, on_device = in_flight.popleft()
-        rewards = on_device.cpu().numpy()
-        _refuse_unless_finite(rewards, [window.texts[index] for index in batch])
-        return batch, {"run": run_key, "batch": batch_key, "keys": keys, "rewards": [float(reward) for reward in rewards]}
+        outputs = on_device.cpu().numpy()
+        _refuse_unless_finite(outputs, [window.texts[index] for index in batch])
+        return batch, {"run": run_key, "batch": batch_key, "keys": keys, "outputs": outputs.tolist()}
 
     for batch in batches:
         keys = [window.keys[index] for index in batch]
@@ -192,15 +192,15 @@ def _run_batches(
         if batch_key in finished:
             yield batch, finished[batch_key]
             continue
-        in_flight.append((batch, keys, batch_key, _rewards(reward_model, [window.inputs[index] for index in batch])))
+        in_flight.append((batch, keys, batch_key, _outputs(reward_model, [window.inputs[index] for index in batch])))
         if len(in_flight) > (reward_model.device.type == "cuda"):
             yield landed()
     while in_flight:
         yield landed()
 
 
-def _rewards(reward_model: RewardModel, batch: Sequence[Input]) -> torch.Tensor:
-    """The rewards of one batch; where memory does not suffice, of its halves."""
+def _outputs(reward_model: RewardModel, batch: Sequence[Input]) -> torch.Tensor:
+    """The outputs of one batch; where memory does not suffice, of its halves."""
     try:
         return run(reward_model, batch)
     except (torch.OutOfMemoryError, MemoryError, RuntimeError) as error:
@@ -211,17 +211,17 @@ def _rewards(reward_model: RewardModel, batch: Sequence[Input]) -> torch.Tensor:
     if reward_model.device.type == "cuda":
         torch.cuda.empty_cache()
     half = len(batch) // 2
-    return torch.cat([_rewards(reward_model, batch[:half]), _rewards(reward_model, batch[half:])])
+    return torch.cat([_outputs(reward_model, batch[:half]), _outputs(reward_model, batch[half:])])
 
 
 def run(reward_model: RewardModel, batch: Sequence[Input]) -> torch.Tensor:
-    """Run one batch, packed where that gives each text what it gets alone, and else padded: rewards, [texts], on the model's device."""
+    """Run one batch, packed where that gives each text what it gets alone, and else padded: [texts, outputs], on the model's device."""
     packed = reward_model.packed
     if packed is not None and (packed.longest is None or max(len(item.ids) for item in batch) <= packed.longest):
         pad = reward_model.model.config.get_text_config().pad_token_id if packed.share else None
-        return reward_model.packed_rewards(pack(batch, packed.share, pad, reward_model.device))
+        return reward_model.packed_outputs(pack(batch, packed.share, pad, reward_model.device))
     with _padding_token(reward_model, batch) as pad:
-        return reward_model.rewards({name: tensor.to(reward_model.device) for name, tensor in collate(batch, pad).items()})
+        return reward_model.outputs({name: tensor.to(reward_model.device) for name, tensor in collate(batch, pad).items()})
 
 
 def collate(batch: Sequence[Input], pad: int) -> dict[str, torch.Tensor]:
@@ -258,20 +258,20 @@ def _out_of_memory(error: Exception) -> bool:
     return isinstance(error, torch.OutOfMemoryError | MemoryError) or "can't allocate memory" in str(error)
 
 
-def _refuse_unless_finite(rewards: np.ndarray, texts: Sequence[str]) -> None:
-    for reward, text in zip(rewards, texts, strict=True):
-        if not np.isfinite(reward):
+def _refuse_unless_finite(outputs: np.ndarray, texts: Sequence[str]) -> None:
+    for some, text in zip(outputs, texts, strict=True):
+        for output in some[~np.isfinite(some)]:
             raise InputError(
-                f"the reward of the text that starts with {text.strip()[:60]!r} is {reward}, not a finite number; "
+                f"the reward of the text that starts with {text.strip()[:60]!r} is {output}, not a finite number; "
                 "try dtype fp32, or another model"
             )
 
 
-def one_at_a_time(reward_model: RewardModel, texts: Sequence[str]) -> Iterator[float]:
-    """The rewards of texts each run by itself, without padding: what all batching is held to."""
+def one_at_a_time(reward_model: RewardModel, texts: Sequence[str]) -> Iterator[np.ndarray]:
+    """The outputs, [outputs], of texts each run by itself, without padding: what all batching is held to."""
     encoded = reward_model.encode(texts)
     for item in encoded:
         tensors = {"input_ids": torch.tensor([item.ids]), "attention_mask": torch.ones(1, len(item.ids), dtype=torch.long)}
         if item.types is not None:
             tensors["token_type_ids"] = torch.tensor([item.types])
-        yield float(reward_model.rewards({name: tensor.to(reward_model.device) for name, tensor in tensors.items()})[0])
+        yield reward_model.outputs({name: tensor.to(reward_model.device) for name, tensor in tensors.items()})[0].cpu().numpy()
