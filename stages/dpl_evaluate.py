@@ -15,9 +15,10 @@ from typing import Any, Dict, List, Optional, Tuple
 import numpy as np
 import pandas as pd
 
-from seal import dpl_evaluation, dpl_outputs, pairs, scores
-from seal.dpl_evaluation import ACCURACY, JAILBREAKS
-from seal.dpl_outputs import Rewards
+from seal import pairs, scores
+from seal.dpl import distributions, evaluation
+from seal.dpl.distributions import Rewards
+from seal.dpl.evaluation import ACCURACY, JAILBREAKS
 from seal.errors import InputError
 from seal.files import read_json, rounded, write_csv, write_json
 from seal.uncertainty import ClusterBootstrap
@@ -43,7 +44,7 @@ class Arguments:
     held_out_scores: List[str] = flag("rewards of models without raw outputs for these pairs, as name=file", [], nargs="*")
     held_out_checks: List[str] = flag("what stages/compare.py told of those, as name=file", [], nargs="*")
     alpha: float = flag("probability of a reward below the risk-averse score", 0.01)
-    alphas: List[float] = flag("those of the sweep", list(dpl_evaluation.ALPHAS), nargs="+")
+    alphas: List[float] = flag("those of the sweep", list(evaluation.ALPHAS), nargs="+")
     resamples: int = flag("bootstrap resamples", 2000)
     level: float = flag("share of intervals that hold the truth", 0.95)
     seed: int = flag("seed of the bootstrap", 1)
@@ -72,8 +73,8 @@ def _draw(arguments: Arguments, clusters: np.ndarray) -> ClusterBootstrap:
     return ClusterBootstrap(clusters, arguments.resamples, arguments.seed, arguments.level)
 
 
-def _sweep(arguments: Arguments, measure: dpl_evaluation.Measure, models: Dict[str, Rewards]) -> pd.DataFrame:
-    return dpl_evaluation.sweep(measure, models, sorted(set(arguments.alphas)), arguments.level)
+def _sweep(arguments: Arguments, measure: evaluation.Measure, models: Dict[str, Rewards]) -> pd.DataFrame:
+    return evaluation.sweep(measure, models, sorted(set(arguments.alphas)), arguments.level)
 
 
 def _beside(jailbreaks: pd.DataFrame, accuracy: pd.DataFrame) -> pd.DataFrame:
@@ -86,9 +87,9 @@ def _beside(jailbreaks: pd.DataFrame, accuracy: pd.DataFrame) -> pd.DataFrame:
 
 
 def _of_released(arguments: Arguments) -> Tuple[Dict[str, Any], pd.DataFrame]:
-    models, lengths, prompts = dpl_outputs.read_released(arguments.released)
+    models, lengths, prompts = distributions.read_released(arguments.released)
     draw = _draw(arguments, np.arange(len(lengths)) if prompts is None else prompts)
-    figures = dpl_evaluation.report(JAILBREAKS, models, lengths, arguments.alpha, draw)
+    figures = evaluation.report(JAILBREAKS, models, lengths, arguments.alpha, draw)
     if prompts is None:
         figures |= {
             "opening_prompts": None,
@@ -101,7 +102,7 @@ def _of_pairs(arguments: Arguments) -> Tuple[Dict[str, Any], pd.DataFrame]:
     table = pairs.read(arguments.pairs, without=_NOT_NEEDED)
     models = _models(table, arguments.outputs, arguments.scores, arguments.checks, "")
     draw = _draw(arguments, table["opening_prompt"].to_numpy())
-    figures = dpl_evaluation.report(JAILBREAKS, models, _lengths(table), arguments.alpha, draw)
+    figures = evaluation.report(JAILBREAKS, models, _lengths(table), arguments.alpha, draw)
     return {"jailbreaks": figures}, _sweep(arguments, JAILBREAKS, models)
 
 
@@ -116,8 +117,8 @@ def _of_held_out(arguments: Arguments) -> Tuple[Dict[str, Any], pd.DataFrame]:
         )
 
     def measured(members: np.ndarray) -> Dict[str, Any]:
-        of_members = {name: dpl_outputs.subset(rewards, members) for name, rewards in models.items()}
-        return dpl_evaluation.report(ACCURACY, of_members, lengths[members], arguments.alpha, draw[members])
+        of_members = {name: distributions.subset(rewards, members) for name, rewards in models.items()}
+        return evaluation.report(ACCURACY, of_members, lengths[members], arguments.alpha, draw[members])
 
     figures = {
         "pairs_left_out": int((~held_out).sum()),
@@ -125,7 +126,7 @@ def _of_held_out(arguments: Arguments) -> Tuple[Dict[str, Any], pd.DataFrame]:
         "all": measured(held_out),
         "by_source": {source: measured(held_out & (table["source"] == source).to_numpy()) for source in sorted(table["source"].unique())},
     }
-    return figures, _sweep(arguments, ACCURACY, {name: dpl_outputs.subset(rewards, held_out) for name, rewards in models.items()})
+    return figures, _sweep(arguments, ACCURACY, {name: distributions.subset(rewards, held_out) for name, rewards in models.items()})
 
 
 _NOT_NEEDED = [f"{side}_prompt" for side in pairs.PREFERENCES]
@@ -152,7 +153,7 @@ def _models(table: pd.DataFrame, outputs: List[str], given_scores: List[str], ch
     if not raw and not rewards:
         raise InputError(f"no model is named; give --{prefix}outputs name=file or --{prefix}scores name=file, once for each model")
     row_ids = table["row_id"].to_numpy()
-    models = {name: dpl_outputs.from_outputs(dpl_outputs.read(path, row_ids)) for name, path in raw.items()}
+    models = {name: distributions.from_outputs(distributions.read(path, row_ids)) for name, path in raw.items()}
     return models | {name: _of_scores(table, path, told.get(name)) for name, path in rewards.items()}
 
 
@@ -174,7 +175,7 @@ def _of_scores(table: pd.DataFrame, path: str, check: Optional[str]) -> Rewards:
     read = scores.read(path, table)
     score = read[["chosen_score", "rejected_score"]].to_numpy(dtype=float)
     if not check:
-        return dpl_outputs.from_moments("", score, None)
+        return distributions.from_moments("", score, None)
     told = read_json(check)
     head, kind = told.get("head", "base"), told.get("score", "mean")
     if kind != "mean":
@@ -183,10 +184,10 @@ def _of_scores(table: pd.DataFrame, path: str, check: Optional[str]) -> Rewards:
             "or leave the check out to measure by this score alone"
         )
     if head == "base":
-        return dpl_outputs.from_moments(head, score, None)
+        return distributions.from_moments(head, score, None)
     if scores.STD_COLUMNS[0] not in read:
         raise InputError(f"{path}: lacks {', '.join(scores.STD_COLUMNS)}, and {check} tells of the head {head}; score the pairs again")
-    return dpl_outputs.from_moments(head, score, read[scores.STD_COLUMNS].to_numpy(dtype=float))
+    return distributions.from_moments(head, score, read[scores.STD_COLUMNS].to_numpy(dtype=float))
 
 
 if __name__ == "__main__":

@@ -14,9 +14,10 @@ from scipy.special import softmax
 from statsmodels.stats.contingency_tables import mcnemar
 from statsmodels.stats.proportion import proportion_confint
 
-from seal import dpl_evaluation, dpl_outputs, sources, transcripts
-from seal.dpl_evaluation import ACCURACY, JAILBREAKS
-from seal.dpl_outputs import Rewards
+from seal import sources, transcripts
+from seal.dpl import distributions, evaluation
+from seal.dpl.distributions import Rewards
+from seal.dpl.evaluation import ACCURACY, JAILBREAKS
 from seal.errors import InputError
 from seal.files import rounded
 from seal.prepare import prepare
@@ -30,13 +31,13 @@ def each_by_itself(pairs: int, resamples: int = 200) -> ClusterBootstrap:
 
 
 def base(safe: list[float], jailbroken: list[float]) -> Rewards:
-    return dpl_outputs.from_outputs(np.stack([safe, jailbroken], axis=1)[:, :, None].astype(float))
+    return distributions.from_outputs(np.stack([safe, jailbroken], axis=1)[:, :, None].astype(float))
 
 
 def figures_of(rewards: Rewards, measure: Any = JAILBREAKS, alpha: float = 0.01, draw: ClusterBootstrap | None = None) -> dict[str, Any]:
     pairs = len(rewards.mean)
     lengths = np.tile([1, 2], (pairs, 1))
-    return dpl_evaluation.report(measure, {"model": rewards}, lengths, alpha, draw or each_by_itself(pairs))["models"]["model"]
+    return evaluation.report(measure, {"model": rewards}, lengths, alpha, draw or each_by_itself(pairs))["models"]["model"]
 
 
 # --- shares ---
@@ -61,7 +62,7 @@ def test_a_tie_counts_for_the_choice_too_as_published_but_not_strictly() -> None
 
 def test_the_length_baseline_lets_the_shorter_answer_win_or_the_longer_one() -> None:
     lengths = np.array([[3, 9], [9, 3], [4, 4], [1, 2], [1, 7]])
-    found = dpl_evaluation.report(JAILBREAKS, {"model": FIVE}, lengths, 0.01, each_by_itself(5))["length"]
+    found = evaluation.report(JAILBREAKS, {"model": FIVE}, lengths, 0.01, each_by_itself(5))["length"]
     assert found["equally_long"] == 1
     assert (found["shorter_wins"]["jailbroken"], found["shorter_wins"]["ties"]) == (2, 1)
     assert (found["longer_wins"]["jailbroken"], found["longer_wins"]["ties"]) == (4, 1)
@@ -85,7 +86,7 @@ def test_pairs_of_a_single_prompt_have_no_such_interval() -> None:
 
 def test_without_pairs_there_are_no_figures() -> None:
     nothing = base([], [])
-    found = dpl_evaluation.report(JAILBREAKS, {"model": nothing}, np.zeros((0, 2)), 0.01, each_by_itself(0))
+    found = evaluation.report(JAILBREAKS, {"model": nothing}, np.zeros((0, 2)), 0.01, each_by_itself(0))
     assert found == {"pairs": 0}
 
 
@@ -99,7 +100,7 @@ def raw_of(mean: np.ndarray, std: np.ndarray) -> np.ndarray:
 
 def test_the_risk_averse_score_of_a_normal_distribution_by_hand() -> None:
     mean, std = np.array([[1.0, 2.0], [1.0, 1.5]]), np.array([[0.1, 1.0], [0.5, 0.6]])
-    rewards = dpl_outputs.from_outputs(raw_of(mean, std))
+    rewards = distributions.from_outputs(raw_of(mean, std))
     assert rewards.head == "mean-and-variance"
     assert list(rewards.quantiles) == ["exact"]
     assert rewards.std == pytest.approx(std)
@@ -111,19 +112,19 @@ def test_the_risk_averse_score_of_a_normal_distribution_by_hand() -> None:
 
 def test_the_median_of_a_normal_distribution_is_its_mean() -> None:
     random = np.random.default_rng(1)
-    rewards = dpl_outputs.from_outputs(random.normal(size=(50, 2, 2)))
+    rewards = distributions.from_outputs(random.normal(size=(50, 2, 2)))
     assert rewards.quantiles["exact"](0.5) == pytest.approx(rewards.mean)
 
 
 def test_moments_give_the_figures_of_raw_outputs() -> None:
     random = np.random.default_rng(2)
     mean, std = random.normal(size=(80, 2)), random.uniform(0.1, 2, size=(80, 2))
-    by_moments = figures_of(dpl_outputs.from_moments("mean-and-variance", mean, std))
-    assert rounded(by_moments) == rounded(figures_of(dpl_outputs.from_outputs(raw_of(mean, std))))
+    by_moments = figures_of(distributions.from_moments("mean-and-variance", mean, std))
+    assert rounded(by_moments) == rounded(figures_of(distributions.from_outputs(raw_of(mean, std))))
 
 
 def test_moments_of_atoms_give_no_quantile() -> None:
-    rewards = dpl_outputs.from_moments("categorical", np.zeros((3, 2)), np.ones((3, 2)))
+    rewards = distributions.from_moments("categorical", np.zeros((3, 2)), np.ones((3, 2)))
     assert rewards.quantiles == {}
     assert "r2" in figures_of(rewards)
 
@@ -135,7 +136,7 @@ HALVES = np.log([[[0.5, 0.25, 0.25], [0.005, 0.005, 0.99]], [[0.001, 0.009, 0.99
 
 
 def test_atoms_by_hand() -> None:
-    rewards = dpl_outputs.from_outputs(HALVES)
+    rewards = distributions.from_outputs(HALVES)
     assert rewards.head == "categorical"
     assert rewards.mean == pytest.approx(np.array([[0.375, 0.9925], [0.9945, 0.735]]))
     assert rewards.std is not None
@@ -143,7 +144,7 @@ def test_atoms_by_hand() -> None:
 
 
 def test_both_definitions_of_the_quantile_of_atoms_by_hand() -> None:
-    quantiles = dpl_outputs.from_outputs(HALVES).quantiles
+    quantiles = distributions.from_outputs(HALVES).quantiles
     # The lowest atom that reaches 2 %: 0, 1, 1, 0. One per cent is half of the first atom's mass in the last case.
     assert quantiles["exact"](0.0199) == pytest.approx(np.array([[0, 1], [1, 0]]))
     # Spread over a third each: 0.0199 is 3.98 % of the first atom's mass; 0.0099 of the last one's 0.99 lie below it, from 2/3 up.
@@ -153,7 +154,7 @@ def test_both_definitions_of_the_quantile_of_atoms_by_hand() -> None:
 
 def test_both_definitions_against_a_second_implementation_on_random_logits() -> None:
     logits = np.random.default_rng(3).normal(scale=2, size=(20, 2, 10))
-    rewards = dpl_outputs.from_outputs(logits)
+    rewards = distributions.from_outputs(logits)
     shares = softmax(logits, axis=-1)
     for alpha in (0.001, 0.01, 0.3, 0.5):
         for pair, side in np.ndindex(20, 2):
@@ -167,7 +168,7 @@ def test_both_definitions_against_a_second_implementation_on_random_logits() -> 
 def test_the_exact_quantile_of_atoms_ties_where_the_released_one_tells_apart() -> None:
     # Both put more than 1 % on the lowest atom: the exact quantile is 0 for both.
     logits = np.log([[[0.5, 0.25, 0.25], [0.25, 0.25, 0.5]]])
-    found = figures_of(dpl_outputs.from_outputs(logits))["risk_averse"]
+    found = figures_of(distributions.from_outputs(logits))["risk_averse"]
     assert (found["exact"]["jailbroken"], found["exact"]["ties"], found["exact"]["strict_jailbreak_rate"]) == (1, 1, 0)
     assert (found["released"]["jailbroken"], found["released"]["ties"]) == (1, 0)
 
@@ -177,7 +178,7 @@ def test_the_exact_quantile_of_atoms_ties_where_the_released_one_tells_apart() -
 
 def test_r2_by_hand() -> None:
     # Means 0, 2, 0, 2 have variance 1; squared standard deviations 1, 0, 1, 0 have mean 0.5.
-    rewards = dpl_outputs.from_moments("mean-and-variance", np.array([[0, 2], [0, 2]]), np.array([[1, 0], [1, 0]]))
+    rewards = distributions.from_moments("mean-and-variance", np.array([[0, 2], [0, 2]]), np.array([[1, 0], [1, 0]]))
     found = figures_of(rewards)
     assert (found["r2"], found["variance_of_means"], found["mean_of_variances"]) == pytest.approx((2 / 3, 1, 0.5))
 
@@ -189,14 +190,14 @@ def test_a_planted_r2_lies_in_its_interval(truth: float, shift: float) -> None:
     clusters = np.repeat(np.arange(300), 5)
     mean = shift + math.sqrt(truth) * random.normal(size=(1500, 2))
     std = np.sqrt(2 * (1 - truth) * random.uniform(size=(1500, 2)))
-    found = figures_of(dpl_outputs.from_moments("mean-and-variance", mean, std), draw=ClusterBootstrap(clusters, 400, 1, LEVEL))
+    found = figures_of(distributions.from_moments("mean-and-variance", mean, std), draw=ClusterBootstrap(clusters, 400, 1, LEVEL))
     assert found["r2"] == pytest.approx(mean.var() / (mean.var() + np.square(std).mean()), rel=1e-6)
     assert found["r2_low"] < truth < found["r2_high"]
     assert found["r2_high"] - found["r2_low"] < 0.06
 
 
 def test_a_reward_that_never_moves_has_no_r2() -> None:
-    found = figures_of(dpl_outputs.from_moments("mean-and-variance", np.ones((4, 2)), np.zeros((4, 2))))
+    found = figures_of(distributions.from_moments("mean-and-variance", np.ones((4, 2)), np.zeros((4, 2))))
     assert (found["r2"], found["r2_low"], found["r2_reason"]) == (None, None, "the rewards do not vary at all")
 
 
@@ -211,7 +212,7 @@ def test_two_models_by_the_exact_mcnemar_test() -> None:
     random = np.random.default_rng(5)
     first, second = random.normal(size=(2, 120)), random.normal([[0.0], [-0.6]], size=(2, 120))
     models = {"first": base(*first.tolist()), "second": base(*second.tolist())}
-    found = dpl_evaluation.report(JAILBREAKS, models, np.ones((120, 2)), 0.01, each_by_itself(120))["between"]
+    found = evaluation.report(JAILBREAKS, models, np.ones((120, 2)), 0.01, each_by_itself(120))["between"]
     assert {one: list(others) for one, others in found.items()} == {"first": ["second"]}
     gives_in = [scores[1] >= scores[0] for scores in (first, second)]
     only_first, only_second = int((gives_in[0] & ~gives_in[1]).sum()), int((~gives_in[0] & gives_in[1]).sum())
@@ -224,9 +225,9 @@ def test_two_models_by_the_exact_mcnemar_test() -> None:
 
 def test_every_score_of_every_model_is_set_against_every_other_once() -> None:
     random = np.random.default_rng(6)
-    models = {"b": base([1, 2], [0, 3]), "m": dpl_outputs.from_outputs(random.normal(size=(2, 2, 2)))}
-    models["c"] = dpl_outputs.from_outputs(random.normal(size=(2, 2, 5)))
-    found = dpl_evaluation.report(JAILBREAKS, models, np.ones((2, 2)), 0.01, each_by_itself(2))["between"]
+    models = {"b": base([1, 2], [0, 3]), "m": distributions.from_outputs(random.normal(size=(2, 2, 2)))}
+    models["c"] = distributions.from_outputs(random.normal(size=(2, 2, 5)))
+    found = evaluation.report(JAILBREAKS, models, np.ones((2, 2)), 0.01, each_by_itself(2))["between"]
     names = ["b", "m", "m_risk_averse_exact", "c", "c_risk_averse_exact", "c_risk_averse_released"]
     contests = [(first, second) for first, others in found.items() for second in others]
     assert contests == [(first, second) for place, first in enumerate(names) for second in names[place + 1 :]]
@@ -239,9 +240,9 @@ def test_caution_grows_as_alpha_falls() -> None:
     # The jailbroken answer is better by 1 and as uncertain as 0.1, 0.4, 0.7, ...; the safe one is sure. It wins while 1 > -z std.
     stds = np.arange(0.1, 4, 0.3)
     mean, std = np.tile([0.0, 1.0], (len(stds), 1)), np.stack([np.full(len(stds), 1e-9), stds], axis=1)
-    rewards = dpl_outputs.from_moments("mean-and-variance", mean, std)
+    rewards = distributions.from_moments("mean-and-variance", mean, std)
     alphas = [0.001, 0.01, 0.1, 0.4, 0.5]
-    found = dpl_evaluation.sweep(JAILBREAKS, {"model": rewards}, alphas, LEVEL)
+    found = evaluation.sweep(JAILBREAKS, {"model": rewards}, alphas, LEVEL)
     assert list(found.columns) == [
         *("model", "score", "alpha", "pairs", "jailbroken", "ties"),
         *("jailbreak_rate", "jailbreak_rate_low", "jailbreak_rate_high"),
@@ -257,8 +258,8 @@ def test_caution_grows_as_alpha_falls() -> None:
 
 
 def test_the_sweep_has_both_definitions_for_atoms_and_no_quantile_for_base() -> None:
-    models = {"base": FIVE, "atoms": dpl_outputs.from_outputs(HALVES)}
-    found = dpl_evaluation.sweep(ACCURACY, models, [0.01, 0.5], LEVEL)
+    models = {"base": FIVE, "atoms": distributions.from_outputs(HALVES)}
+    found = evaluation.sweep(ACCURACY, models, [0.01, 0.5], LEVEL)
     assert list(dict.fromkeys(zip(found["model"], found["score"], strict=True))) == [
         *(("base", "mean"), ("atoms", "mean")),
         *(("atoms", "exact"), ("atoms", "released")),
@@ -268,9 +269,9 @@ def test_the_sweep_has_both_definitions_for_atoms_and_no_quantile_for_base() -> 
 
 
 def test_a_subset_of_the_pairs_keeps_all_that_a_model_says_of_them() -> None:
-    rewards = dpl_outputs.from_outputs(HALVES)
-    second = dpl_outputs.subset(rewards, np.array([False, True]))
-    alone = dpl_outputs.from_outputs(HALVES[1:])
+    rewards = distributions.from_outputs(HALVES)
+    second = distributions.subset(rewards, np.array([False, True]))
+    alone = distributions.from_outputs(HALVES[1:])
     assert second.head == "categorical"
     assert second.std == pytest.approx(alone.std)
     for definition, quantile in alone.quantiles.items():
@@ -283,7 +284,7 @@ def test_a_subset_of_the_pairs_keeps_all_that_a_model_says_of_them() -> None:
 def test_raw_outputs_are_read_in_the_order_of_the_pairs(tmp_path: Path) -> None:
     path = tmp_path / "outputs.csv"
     path.write_text("row_id,preference,output_0,output_1\n7,rejected,3,4\n2,chosen,5,6\n7,chosen,1,2\n2,rejected,7,8\n")
-    found = dpl_outputs.read(path, np.array([7, 2]))
+    found = distributions.read(path, np.array([7, 2]))
     assert found.tolist() == [[[1, 2], [3, 4]], [[5, 6], [7, 8]]]
 
 
@@ -292,7 +293,7 @@ def test_ten_and_more_outputs_keep_their_order(tmp_path: Path) -> None:
     columns = ",".join(f"output_{place}" for place in range(12))
     values = ",".join(map(str, range(12)))
     path.write_text(f"row_id,preference,{columns}\n0,chosen,{values}\n0,rejected,{values}\n")
-    assert dpl_outputs.read(path, np.array([0]))[0, 1].tolist() == list(range(12))
+    assert distributions.read(path, np.array([0]))[0, 1].tolist() == list(range(12))
 
 
 GOOD = "row_id,preference,output_0\n1,chosen,1\n1,rejected,2\n"
@@ -319,7 +320,7 @@ def test_a_table_that_does_not_fit_is_told_in_a_line(tmp_path: Path, content: st
     if content is not None:
         path.write_text(content)
     with pytest.raises(InputError, match=message):
-        dpl_outputs.read(path, np.array([1]))
+        distributions.read(path, np.array([1]))
 
 
 # --- the released form ---
@@ -352,11 +353,11 @@ def test_small_released_files_by_hand(tmp_path: Path, name: str) -> None:
         released(tmp_path / "normal.jsonl", normal),
         released(tmp_path / "atoms.jsonl", atoms),
     ]
-    models, lengths, prompts = dpl_outputs.read_released(paths)
+    models, lengths, prompts = distributions.read_released(paths)
     assert list(models) == ["base_helpful", "base_both", "mean_and_variance_both", "categorical_both"]
     assert lengths.tolist() == [[5, 9], [9, 5], [4, 7]]
     assert prompts is None
-    found = dpl_evaluation.report(JAILBREAKS, models, lengths, 0.01, each_by_itself(3))
+    found = evaluation.report(JAILBREAKS, models, lengths, 0.01, each_by_itself(3))
     assert {model: each["mean"]["jailbroken"] for model, each in found["models"].items()} == {
         **{"base_helpful": 2, "base_both": 1},
         **{"mean_and_variance_both": 2, "categorical_both": 2},
@@ -374,7 +375,7 @@ def test_released_files_with_their_texts_are_known_by_prompt(tmp_path: Path) -> 
         {"prompt": prompt, "responses": ["no", "yes, here"], "reward_outputs_harmless": [[1.0], [0.0]]}
         for prompt in ("\n\nHuman: a", "\n\nHuman: b", "\n\nHuman: a")
     ]
-    models, lengths, prompts = dpl_outputs.read_released([released(tmp_path / "rows.jsonl", rows)])
+    models, lengths, prompts = distributions.read_released([released(tmp_path / "rows.jsonl", rows)])
     assert list(models) == ["base_harmless"]
     assert lengths.tolist() == [[2, 9]] * 3
     assert prompts is not None
@@ -405,16 +406,16 @@ def changed(**values: Any) -> list[dict[str, Any]]:
 )
 def test_a_released_file_that_does_not_fit_is_told_in_a_line(tmp_path: Path, rows: list[dict[str, Any]], message: str) -> None:
     with pytest.raises(InputError, match=message):
-        dpl_outputs.read_released([released(tmp_path / "rows.jsonl", rows)])
+        distributions.read_released([released(tmp_path / "rows.jsonl", rows)])
 
 
 def test_released_files_over_other_answers_or_of_the_same_model_are_refused(tmp_path: Path) -> None:
     one, again = released(tmp_path / "one.jsonl", SMALL), released(tmp_path / "again.jsonl", SMALL)
     with pytest.raises(InputError, match=r"again.jsonl: the outputs of base_helpful stand in an earlier file"):
-        dpl_outputs.read_released([one, again])
+        distributions.read_released([one, again])
     fewer = released(tmp_path / "fewer.jsonl", SMALL[:2])
     with pytest.raises(InputError, match=r"fewer.jsonl: its answers are not those of .*one.jsonl"):
-        dpl_outputs.read_released([one, fewer])
+        distributions.read_released([one, fewer])
 
 
 # --- the paper's outputs ---
@@ -441,8 +442,8 @@ def released_files(real_data: Path) -> list[Path]:
 
 
 def test_the_released_outputs_give_the_published_counts(released_files: list[Path]) -> None:
-    models, lengths, _ = dpl_outputs.read_released(released_files)
-    found = dpl_evaluation.report(JAILBREAKS, models, lengths, 0.01, each_by_itself(len(lengths)))
+    models, lengths, _ = distributions.read_released(released_files)
+    found = evaluation.report(JAILBREAKS, models, lengths, 0.01, each_by_itself(len(lengths)))
     assert found["pairs"] == 187
     figures = found["models"]
     assert {model: each["mean"]["jailbroken"] for model, each in figures.items()} == PUBLISHED_BY_MEAN

@@ -13,7 +13,7 @@ import numpy as np
 import pandas as pd
 
 from seal.agreement import with_interval
-from seal.dpl_outputs import Rewards
+from seal.dpl.distributions import Rewards
 from seal.resampling import Statistic, mean, resolved
 from seal.uncertainty import ClusterBootstrap, exact_mcnemar, wilson
 
