@@ -3,6 +3,8 @@
 Finished batches are kept in a journal under .work, so a killed run goes on where it stopped, and when there are more pairs
 only the new texts are scored. Texts that the model has rewarded in another table can be taken from there. Every run ends with a
 parity check: the texts of some pairs, 32 at least, are rewarded again, each alone and in fp32.
+
+SEAL_ENGINE=ray runs the batches on Ray: on every GPU or CPU of this machine, or of the cluster at RAY_ADDRESS.
 """
 
 import command_line
@@ -11,6 +13,7 @@ from command_line import flag
 # isort: split
 import sys
 from dataclasses import dataclass
+from functools import partial
 from typing import Any, Dict, List, Literal, Tuple
 
 import numpy as np
@@ -68,21 +71,23 @@ def _rewards(arguments: Arguments, texts: List[str]) -> Tuple[np.ndarray, Dict[s
     if arguments.model == LENGTH:
         return length_rewards(texts), {"texts": len(set(texts))}
     from seal import parity
-    from seal.engine import reward_models, scoring
+    from seal.engine import on_ray, reward_models, scoring
     from seal.journal import Journal
 
     options: dict[str, Any] = {name: getattr(arguments, name) for name in ("revision", "format", "output", "max_length", "dtype")}
-    model = reward_models.load(arguments.model, **options)
+    load = partial(reward_models.load, arguments.model, **options)
+    engine = on_ray.engine(load)
+    model = load()
     known = _known(arguments)
     unique = list(dict.fromkeys(texts))
     new = [text for text in unique if text not in known]
     # By the place of the result, too: what was scored for another table, in other batches, may differ in a reward's last digit.
     with Journal(command_line.work("compare") / f"{fingerprint(model.fingerprint(), arguments.out)}.jsonl") as journal:
-        scored = scoring.score(model, new, journal)
+        scored = scoring.score(model, new, journal, run_batches=engine)
     again = model.encode([text for text in unique if text in known])  # for what is counted below
     reward_of = known | dict(zip(new, scored.rewards, strict=True))
     rewards = np.array([reward_of[text] for text in texts], dtype=np.float32)
-    reference = model if model.dtype == "fp32" else reward_models.load(arguments.model, **{**options, "dtype": "fp32"})
+    reference = model if model.dtype == "fp32" else load(dtype="fp32")
     # Over the known ones, too: rewards of another model, or in another format, are found out here.
     half = len(texts) // 2  # chosen texts first, then rejected ones
     check = parity.check(reference, model.dtype, texts, rewards, [(row, half + row) for row in range(half)])
