@@ -6,6 +6,8 @@ parity check: the texts of some pairs, 32 at least, are rewarded again, each alo
 
 Of a model with a distributional head the score is the mean of the reward or its lower quantile; its standard deviation is written, too. The
 journal holds raw outputs, so another score runs no model again.
+
+SEAL_ENGINE=ray runs the batches on Ray: on every GPU or CPU of this machine, or of the cluster at RAY_ADDRESS.
 """
 
 import command_line
@@ -14,6 +16,7 @@ from command_line import flag
 # isort: split
 import sys
 from dataclasses import dataclass
+from functools import partial
 from typing import Any, Dict, List, Literal, Tuple
 
 import numpy as np
@@ -89,12 +92,14 @@ def _figures(arguments: Arguments, texts: List[str], row_ids: np.ndarray) -> Tup
         _refuse_quantile(arguments)
         return length_rewards(texts)[:, None], {"texts": len(set(texts))}
     from seal import parity
-    from seal.engine import reward_models, scoring
+    from seal.engine import on_ray, reward_models, scoring
     from seal.engine.summaries import Summary
     from seal.journal import Journal
 
     options: dict[str, Any] = {name: getattr(arguments, name) for name in ("revision", "format", "output", "max_length", "dtype")}
-    model = reward_models.load(arguments.model, **options)
+    load = partial(reward_models.load, arguments.model, **options)
+    engine = on_ray.engine(load)
+    model = load()
     if model.head == "base":
         _refuse_quantile(arguments)
     summary = Summary(model.head, arguments.score, arguments.alpha, arguments.quantile_definition)
@@ -103,11 +108,11 @@ def _figures(arguments: Arguments, texts: List[str], row_ids: np.ndarray) -> Tup
     new = [text for text in unique if text not in known]
     # By the place of the result, too: what was scored for another table, in other batches, may differ in a reward's last digit.
     with Journal(command_line.work("compare") / f"{fingerprint(model.fingerprint(), arguments.out)}.jsonl") as journal:
-        scored = scoring.score(model, new, journal)
+        scored = scoring.score(model, new, journal, run_batches=engine)
     again = model.encode([text for text in unique if text in known])  # for what is counted below
     figures_of = known | dict(zip(new, summary.figures(scored.outputs), strict=True))
     figures = np.array([figures_of[text] for text in texts], dtype=np.float32).reshape(len(texts), 1 if model.head == "base" else 2)
-    reference = model if model.dtype == "fp32" else reward_models.load(arguments.model, **{**options, "dtype": "fp32"})
+    reference = model if model.dtype == "fp32" else load(dtype="fp32")
     # Over the known ones, too: rewards of another model, or in another format, are found out here.
     half = len(texts) // 2  # chosen texts first, then rejected ones
     check = parity.check(reference, model.dtype, texts, figures[:, 0], [(row, half + row) for row in range(half)], summary)

@@ -1,10 +1,11 @@
 """The scoring engine: texts in, a model's outputs out, in order. It knows no file but its journal, no pairs and no DVC."""
 
 import hashlib
+import itertools
 from collections import deque
-from collections.abc import Callable, Iterable, Iterator, Sequence
+from collections.abc import Callable, Generator, Iterable, Iterator, Sequence
 from concurrent.futures import Future, ThreadPoolExecutor
-from contextlib import contextmanager
+from contextlib import closing, contextmanager
 from typing import Any, NamedTuple, TypeVar
 
 import numpy as np
@@ -24,6 +25,9 @@ larger batches leave the caches."""
 
 WINDOW = 4096
 """Texts whose tokens are in memory at once, and among which batches are planned; those of the next window are made meanwhile."""
+
+RunBatches = Callable[[RewardModel, Iterator[list[Input]]], Generator[tuple[int, np.ndarray], None, None]]
+"""What runs batches, as many as come. Yields the place of each among them and its rewards, [texts], in whichever order they are done."""
 
 _CHUNK = 512
 _Work = TypeVar("_Work")
@@ -51,7 +55,21 @@ class _Window(NamedTuple):
     inputs: list[Input]
 
 
-def score(reward_model: RewardModel, texts: Sequence[str], journal: Journal, token_budget: int | None = None) -> Scored:
+class _Batch(NamedTuple):
+    """Texts that are run together, with what the journal knows them by."""
+
+    key: str
+    keys: list[str]
+    texts: list[str]
+
+
+def score(
+    reward_model: RewardModel,
+    texts: Sequence[str],
+    journal: Journal,
+    token_budget: int | None = None,
+    run_batches: RunBatches | None = None,
+) -> Scored:
     """Score texts; those that are the same to the model once, and those that the journal knows not at all.
 
     Texts are taken in the order of their characters, a window at a time, so that neighbours begin alike. Batches are planned from the
@@ -68,6 +86,8 @@ def score(reward_model: RewardModel, texts: Sequence[str], journal: Journal, tok
         An open journal.
     token_budget
         Tokens in a batch; by default `TOKEN_BUDGET` of the device.
+    run_batches
+        What runs the batches; by default `in_process`. It bears on no reward.
 
     Raises
     ------
@@ -78,28 +98,51 @@ def score(reward_model: RewardModel, texts: Sequence[str], journal: Journal, tok
     unique = sorted(set(texts))
     run_key = fingerprint(_digest(text.encode() for text in unique), budget, WINDOW)
     known, finished = _from_earlier_runs(journal, run_key)
-    outputs = np.empty((len(unique), reward_model.width), dtype=np.float32)
+    keys: list[str] = []
     turns_dropped, tokens_cut = np.empty((2, len(unique)), dtype=np.int64)
-    news = False
-    with tqdm(total=len(unique), unit="text", desc="scoring", disable=None) as bar:
+    running: dict[int, _Batch] = {}
+    ran = settled = 0  # texts; the latter need no run
+
+    def to_run() -> Iterator[list[Input]]:
+        """The batches that are left to run. They are planned as they are asked for, in a thread of the asker's choice."""
+        nonlocal settled
+        seen = set(known)
+        numbers = itertools.count()
         for window in _one_ahead(lambda start: _read(reward_model, unique, start), range(0, len(unique), WINDOW)):
-            batches = _batches(reward_model, window, known, budget)
-            bar.update(len(window.keys) - sum(len(batch) for batch in batches))
-            for batch, record in _run_batches(reward_model, window, batches, finished, run_key):
-                if record["batch"] not in finished:
-                    journal.append(record)
-                news = True
-                known |= _entries(record)
-                bar.update(len(batch))
             here = slice(window.start, window.start + len(window.texts))
-            outputs[here] = [known[key] for key in window.keys]
             turns_dropped[here] = [item.turns_dropped for item in window.inputs]
             tokens_cut[here] = [item.tokens_cut for item in window.inputs]
-    if news:
+            keys.extend(window.keys)
+            batches = _batches(reward_model, window, seen, budget)
+            seen.update(window.keys)
+            settled += len(window.keys) - sum(map(len, batches))
+            for places in batches:
+                batch_keys = [window.keys[index] for index in places]
+                batch = _Batch(fingerprint(batch_keys), batch_keys, [window.texts[index] for index in places])
+                if batch.key in finished:
+                    settled += len(places)
+                else:
+                    running[next(numbers)] = batch
+                    yield [window.inputs[index] for index in places]
+
+    done = (run_batches or in_process)(reward_model, to_run())
+    with closing(done), tqdm(total=len(unique), unit="text", desc="scoring", disable=None) as bar:
+        for number, outputs in done:
+            batch = running.pop(number)
+            _refuse_unless_finite(outputs, batch.texts)
+            record = {"run": run_key, "batch": batch.key, "keys": batch.keys, "outputs": outputs.tolist()}
+            journal.append(record)
+            known |= _entries(record)
+            ran += len(batch.keys)
+            bar.update(settled + ran - bar.n)
+        bar.update(settled + ran - bar.n)
+    if ran or finished:
         journal.append({"finished": True})
+    known |= _all_entries(list(finished.values()))
+    found = np.array([known[key] for key in keys], dtype=np.float32).reshape(len(keys), reward_model.width)
     place = {text: index for index, text in enumerate(unique)}
     order = np.array([place[text] for text in texts], dtype=np.int64)
-    return Scored(outputs[order], turns_dropped[order], tokens_cut[order])
+    return Scored(found[order], turns_dropped[order], tokens_cut[order])
 
 
 def key(item: Input) -> str:
@@ -139,7 +182,7 @@ def _read(reward_model: RewardModel, texts: Sequence[str], start: int) -> _Windo
     return _Window(start, some, [key(item) for item in inputs], inputs)
 
 
-def _batches(reward_model: RewardModel, window: _Window, known: dict[str, list[float]], budget: int) -> list[list[int]]:
+def _batches(reward_model: RewardModel, window: _Window, known: set[str], budget: int) -> list[list[int]]:
     """What is left to run of a window, as places in it: of texts that are the same to the model, one."""
     place = {key: index for index, key in enumerate(window.keys) if key not in known}
     new, keys = list(place.values()), list(place)
@@ -174,29 +217,16 @@ def _all_entries(records: list[dict[str, Any]]) -> dict[str, list[float]]:
     return {key: outputs for record in records for key, outputs in _entries(record).items()}
 
 
-def _run_batches(
-    reward_model: RewardModel, window: _Window, batches: Sequence[list[int]], finished: dict[str, dict[str, Any]], run_key: str
-) -> Iterator[tuple[list[int], dict[str, Any]]]:
-    """Each batch with its record. A GPU is given the next batch before the last one's outputs are waited for."""
-    in_flight: deque[tuple[list[int], list[str], str, torch.Tensor]] = deque()
-
-    def landed() -> tuple[list[int], dict[str, Any]]:
-        batch, keys, batch_key, on_device = in_flight.popleft()
-        outputs = on_device.cpu().numpy()
-        _refuse_unless_finite(outputs, [window.texts[index] for index in batch])
-        return batch, {"run": run_key, "batch": batch_key, "keys": keys, "outputs": outputs.tolist()}
-
-    for batch in batches:
-        keys = [window.keys[index] for index in batch]
-        batch_key = fingerprint(keys)
-        if batch_key in finished:
-            yield batch, finished[batch_key]
-            continue
-        in_flight.append((batch, keys, batch_key, _outputs(reward_model, [window.inputs[index] for index in batch])))
+def in_process(reward_model: RewardModel, batches: Iterator[list[Input]]) -> Generator[tuple[int, np.ndarray], None, None]:
+    """Run batches here, in order. A GPU is given the next batch before the last one's outputs are waited for."""
+    in_flight: deque[tuple[int, torch.Tensor]] = deque()
+    for number, batch in enumerate(batches):
+        in_flight.append((number, _outputs(reward_model, batch)))
         if len(in_flight) > (reward_model.device.type == "cuda"):
-            yield landed()
-    while in_flight:
-        yield landed()
+            landed, outputs = in_flight.popleft()
+            yield landed, outputs.cpu().numpy()
+    for landed, outputs in in_flight:
+        yield landed, outputs.cpu().numpy()
 
 
 def _outputs(reward_model: RewardModel, batch: Sequence[Input]) -> torch.Tensor:
