@@ -31,6 +31,8 @@ class Arguments:
     pairwise: List[str] = flag("comparisons of two roles, as stages/pairwise.py writes them", [], nargs="*")
     imprint: List[str] = flag("feature imprint of roles, as stages/imprint.py writes it, each named as its role", [], nargs="*")
     costs: List[str] = flag("costs of labelling, as stages/taxonomy_create_batch.py writes them", [], nargs="*")
+    dpl: str = flag("measures of distributional reward models, as stages/dpl_evaluate.py writes them; none if not given", "")
+    hidden_context: str = flag("resistance where context is hidden, as stages/hidden_context.py writes it; none if not given", "")
     most_resistant: str = flag("the pairs that aligned resists most, as stages/resistance.py writes them; none if not given", "")
     plots: List[str] = flag("tables of plots (CSV), and drawings (SVG), as stages write them, each under its usual name", [], nargs="*")
     templates: str = flag("folder of the plots' Vega-Lite templates", ".dvc/plots")
@@ -67,6 +69,8 @@ def audit(arguments: Arguments) -> Audit:
         robustness=read(arguments.robustness),
         costs=[read(path) for path in arguments.costs],
         level=arguments.level,
+        dpl=read(arguments.dpl) if arguments.dpl else None,
+        hidden_context=read(arguments.hidden_context) if arguments.hidden_context else None,
     )
 
 

@@ -135,6 +135,8 @@ def tables(audit: Audit, robustness_scores: Rows) -> list[Table]:
         labelers(audit.labelers),
         flips(audit.robustness),
         scores(robustness_scores),
+        *([distributional(audit.dpl)] if audit.dpl else []),
+        *([resistance_by_uncertainty(audit.hidden_context), concentration(audit.hidden_context)] if audit.hidden_context else []),
     ]
     return [table for table in made if table.rows]
 
@@ -343,6 +345,98 @@ def scores(table: Rows) -> Table:
         ["role", "label", "text", "by rewording", "pairs", "effect", "p, Holm"],
         rows,
     )
+
+
+def distributional(found: Figures) -> Table:
+    """What distributional reward models are made for, by model and score, and the length baseline."""
+    answers, choices = found.at("jailbreaks"), found.at("held_out", "all")
+    models = dict.fromkeys([*(answers.get("models") or {}), *(choices.get("models") or {})])
+    rows = []
+
+    def row(name: str, score: str, *keys: str) -> None:
+        jailbreaks, accuracy = answers.at(*keys), choices.at(*keys)
+        rates = [_share(jailbreaks, "jailbreak_rate"), _number(jailbreaks.get("ties"))]
+        rates += [_share(accuracy, "accuracy"), _number(accuracy.get("ties"))]
+        # r² is of a model, and stands once.
+        of_model = choices.at(*keys[:2]) if choices.get(*keys[:2], "r2") is not None else answers.at(*keys[:2])
+        explained = _share(of_model, "r2") if keys[-1] == "mean" else Cell(NOTHING, None)
+        rows.append([text(name), text(score), *rates, explained])
+
+    for name in models:
+        row(name, "mean", "models", name, "mean")
+        ways = dict.fromkeys([*(answers.get("models", name, "risk_averse") or {}), *(choices.get("models", name, "risk_averse") or {})])
+        for way in ways:
+            row(name, f"risk-averse, {way}", "models", name, "risk_averse", way)
+    if models:
+        for way in ("shorter_wins", "longer_wins"):
+            row("length baseline", way.replace("_", " "), "length", way)
+    answered, chosen = (things(of.get("pairs") or 0, "pair") for of in (answers, choices))
+    note = (
+        f"Of {answered} of a safe and a jailbroken answer, and {chosen} of human choices that were held out. A tie counts for the "
+        "jailbroken and for the chosen side, as published. r² is over the latter where they are given."
+    )
+    columns = ["model", "score", "jailbreak rate", "ties", "accuracy, held out", "ties, held out", "r²"]
+    return Table("distributional", "Jailbreaks, accuracy and r²", note, columns, rows)
+
+
+_POPULATIONS = {"held_out": "held out", "all": "all pairs"}
+
+
+def resistance_by_uncertainty(found: Figures) -> Table:
+    """Resistance of aligned by decile of uncertainty."""
+    rows = []
+    for key, words in _POPULATIONS.items():
+        for name in found.get(key, "by_decile") or {}:
+            of = found.at(key, "by_decile", name)
+            ends = [_number(float(of.get("uncertainty", end))) for end in ("least", "most")]
+            rows.append([text(words), _number(int(name)), _number(of.get("pairs")), *ends, _share(of, "resistance")])
+    return Table(
+        "resistance-by-uncertainty",
+        "Resistance of aligned by hidden context",
+        "Parts by the uncertainty of the difference of a pair's rewards, by the distributional model; 1 is the least uncertain.",
+        ["pairs of", "part", "pairs", "uncertainty from", "to", "resistance"],
+        rows,
+    )
+
+
+_STRATA = {
+    "margin": "thirds of the margin's size",
+    "close_margins": "margins of about one size",
+    "gamma": "what the labeler prefers",
+    "length_difference": "thirds of the difference in length",
+}
+
+
+def concentration(found: Figures) -> Table:
+    """How well uncertainty tells pairs that resist, also within strata."""
+    rows = []
+    for key, words in _POPULATIONS.items():
+        if not found.get(key, "pairs"):
+            continue
+        rows.append([text(words), text("all"), text(""), *_compared(found.at(key))])
+        for name, of_stratum in _STRATA.items():
+            stratification = found.at(key, "within", name)
+            if not stratification:
+                continue
+            rows.append([text(words), text(of_stratum), text("together"), *_compared(stratification)])
+            for group in stratification.get("strata") or {}:
+                if stratification.get("strata", group, "pairs"):
+                    rows.append(
+                        [text(words), text(of_stratum), text(GAMMAS.get(group, group)), *_compared(stratification.at("strata", group))]
+                    )
+    return Table(
+        "concentration",
+        "How well hidden context tells pairs that resist",
+        "Chance that of a pair that aligned resists and one that it does not the former is the more uncertain: 0.5 tells nothing. Within "
+        "strata only pairs of one stratum are compared. Small margins resist more by nature, and thirds are too coarse to take that away.",
+        ["pairs of", "compared within", "stratum", "pairs", "resist", "chance (AUC)"],
+        rows,
+    )
+
+
+def _compared(of: Figures) -> list[Cell]:
+    auc = _estimate(of, "auc", "auc_low", "auc_high")
+    return [_number(of.get("pairs")), _number(of.get("resisting")), auc._replace(note=of.get("auc_reason") or "")]
 
 
 def most_resistant(pairs: Sequence[Resistant]) -> Table:
