@@ -106,8 +106,8 @@ def _figures(arguments: Arguments, texts: List[str], row_ids: np.ndarray) -> Tup
     known = _known(arguments, model.head != "base")
     unique = list(dict.fromkeys(texts))
     new = [text for text in unique if text not in known]
-    # By the place of the result, too: what was scored for another table, in other batches, may differ in a reward's last digit.
-    with Journal(command_line.work("compare") / f"{fingerprint(model.fingerprint(), arguments.out)}.jsonl") as journal:
+    # By the place of the pairs, too: what was scored for another table, in other batches, may differ in a reward's last digit.
+    with Journal(command_line.work("compare") / f"{fingerprint(model.fingerprint(), arguments.pairs)}.jsonl") as journal:
         scored = scoring.score(model, new, journal, run_batches=engine)
     again = model.encode([text for text in unique if text in known])  # for what is counted below
     figures_of = known | dict(zip(new, summary.figures(scored.outputs), strict=True))

@@ -1,4 +1,4 @@
-"""dvc.yaml against the scripts it runs, the params files it takes, and the lock and metrics that are committed."""
+"""Each dvc.yaml against the scripts it runs, the params files it takes, and the lock and metrics that are committed."""
 
 import ast
 import hashlib
@@ -29,18 +29,34 @@ DEAR = {"prepare", "train", "compare", "taxonomy-process-batch", "taxonomy-run-c
 }
 NEEDED = {"control", "aligned", "length"}
 PARAMS = [ROOT / "params.yaml", *sorted((ROOT / "recipes").glob("*.yaml"))]
+SECOND = ROOT / "dpl" / "params.yaml"
+PIPELINES = [ROOT / "dvc.yaml", SECOND.with_name("dvc.yaml")]
+
+
+def named(path: Path) -> str:
+    return path.relative_to(ROOT).as_posix()
 
 
 def resolved(params: Path, folder: Path) -> dict[str, dict[str, Any]]:
-    """The stages of dvc.yaml under a params file, expanded by DVC itself."""
+    """The stages of the main dvc.yaml under a params file, or of the second one, expanded by DVC itself."""
     with Repo.init(str(folder), no_scm=True, force=True) as repo:
-        (folder / "params.yaml").write_bytes(params.read_bytes())
-        pipeline = yaml.safe_load((ROOT / "dvc.yaml").read_text())
-        return DataResolver(repo, str(folder), pipeline).resolve()["stages"]
+        place = folder / "dpl" if params == SECOND else folder
+        place.mkdir(exist_ok=True)
+        (folder / "params.yaml").write_bytes((ROOT / "params.yaml").read_bytes())
+        (place / "params.yaml").write_bytes(params.read_bytes())
+        pipeline = yaml.safe_load((ROOT / place.relative_to(folder) / "dvc.yaml").read_text())
+        return DataResolver(repo, str(place), pipeline).resolve()["stages"]
 
 
-@pytest.fixture(scope="module", params=PARAMS, ids=lambda path: path.relative_to(ROOT).as_posix())
+@pytest.fixture(scope="module", params=PARAMS, ids=named)
 def stages(request: pytest.FixtureRequest, tmp_path_factory: pytest.TempPathFactory) -> dict[str, dict[str, Any]]:
+    """Of the main pipeline."""
+    return resolved(request.param, tmp_path_factory.mktemp("pipeline"))
+
+
+@pytest.fixture(scope="module", params=[*PARAMS, SECOND], ids=named)
+def every_stage(request: pytest.FixtureRequest, tmp_path_factory: pytest.TempPathFactory) -> dict[str, dict[str, Any]]:
+    """Of the main pipeline, or of the second."""
     return resolved(request.param, tmp_path_factory.mktemp("pipeline"))
 
 
@@ -91,23 +107,24 @@ def outputs(stage: dict[str, Any]) -> list[str]:
     return [path for kind in ("outs", "metrics", "plots") for path in paths(stage.get(kind, []))]
 
 
-def test_every_command_line_is_one_that_its_script_takes(stages: dict[str, dict[str, Any]]) -> None:
-    for stage in stages.values():
+def test_every_command_line_is_one_that_its_script_takes(every_stage: dict[str, dict[str, Any]]) -> None:
+    for stage in every_stage.values():
         script, flags = script_of(stage)
         module = importlib.import_module(script.stem)
         command_line.parser(module.Arguments, module.__doc__).parse_args(flags)
 
 
-def test_every_path_on_a_command_line_is_a_dependency_or_an_output(stages: dict[str, dict[str, Any]]) -> None:
-    for name, stage in stages.items():
+def test_every_path_on_a_command_line_is_a_dependency_or_an_output(every_stage: dict[str, dict[str, Any]]) -> None:
+    for name, stage in every_stage.items():
         _, flags = script_of(stage)
         known = {*paths(stage["deps"]), *outputs(stage)}
-        used = {flag for flag in flags if flag.startswith(("data/", "metrics/", "plots/"))}
+        files = [flag.rpartition("=")[2] for flag in flags]  # a table may stand behind its model's name
+        used = {file for file in files if file.startswith(("data/", "metrics/", "plots/"))}
         assert used <= known, f"{name}: {used - known}"
 
 
-def test_every_stage_depends_on_the_code_it_runs_and_on_no_other(stages: dict[str, dict[str, Any]]) -> None:
-    for name, stage in stages.items():
+def test_every_stage_depends_on_the_code_it_runs_and_on_no_other(every_stage: dict[str, dict[str, Any]]) -> None:
+    for name, stage in every_stage.items():
         code = {path for path in paths(stage["deps"]) if path.startswith(("stages/", "seal/"))}
         imported = {as_dependency(path) for path in modules_of(script_of(stage)[0])}
         if "seal/rules" in imported:
@@ -125,8 +142,8 @@ def test_the_report_reads_all_metrics_and_all_plots_but_the_baseline_s(stages: d
             assert set(paths(stage.get("plots", []))) <= read, name
 
 
-def test_every_stage_says_what_it_does(stages: dict[str, dict[str, Any]]) -> None:
-    assert all(stage.get("desc") for stage in stages.values())
+def test_every_stage_says_what_it_does(every_stage: dict[str, dict[str, Any]]) -> None:
+    assert all(stage.get("desc") for stage in every_stage.values())
 
 
 def test_dear_stages_write_cached_outputs_and_cheap_ones_metrics_for_git(stages: dict[str, dict[str, Any]]) -> None:
@@ -142,7 +159,7 @@ def test_dear_stages_write_cached_outputs_and_cheap_ones_metrics_for_git(stages:
             assert next(iter(entry.values()))["cache"] is False, name
 
 
-@pytest.mark.parametrize("file", PARAMS, ids=lambda path: path.relative_to(ROOT).as_posix())
+@pytest.mark.parametrize("file", PARAMS, ids=named)
 def test_params_name_the_roles_the_audit_needs_and_set_all_of_them_against_each_other(file: Path) -> None:
     params = yaml.safe_load(file.read_text())
     assert params["roles"].keys() >= NEEDED
@@ -150,7 +167,7 @@ def test_params_name_the_roles_the_audit_needs_and_set_all_of_them_against_each_
     assert sorted(map(sorted, sets)) == sorted(map(sorted, itertools.combinations(params["roles"], 2)))
 
 
-@pytest.mark.parametrize("file", PARAMS, ids=lambda path: path.relative_to(ROOT).as_posix())
+@pytest.mark.parametrize("file", PARAMS, ids=named)
 def test_a_hub_model_has_a_revision_and_a_local_one_is_a_dependency(file: Path) -> None:
     for role, entry in yaml.safe_load(file.read_text())["roles"].items():
         model = entry["reward-model"]["model"]
@@ -164,14 +181,21 @@ def test_the_default_params_are_the_sample_recipe() -> None:
     assert yaml.safe_load((ROOT / "params.yaml").read_text()) == yaml.safe_load((ROOT / "recipes" / "sample.yaml").read_text())
 
 
-def test_lock_and_pipeline_name_the_same_stages(tmp_path: Path) -> None:
-    lock = yaml.safe_load((ROOT / "dvc.lock").read_text())["stages"]
-    assert lock.keys() == resolved(ROOT / "params.yaml", tmp_path).keys()
+@pytest.mark.parametrize("pipeline", PIPELINES, ids=named)
+def test_lock_and_pipeline_name_the_same_stages(pipeline: Path, tmp_path: Path) -> None:
+    lock = yaml.safe_load(pipeline.with_suffix(".lock").read_text())["stages"]
+    assert lock.keys() == resolved(pipeline.with_name("params.yaml"), tmp_path).keys()
 
 
-def test_committed_metrics_are_those_that_the_lock_names() -> None:
-    lock = yaml.safe_load((ROOT / "dvc.lock").read_text())["stages"]
-    locked = {out["path"]: out["md5"] for stage in lock.values() for out in stage["outs"] if out["path"].startswith(WRITTEN_TO_GIT)}
+def test_stages_of_the_second_pipeline_run_where_those_of_the_main_one_do(tmp_path: Path) -> None:
+    for name, stage in resolved(SECOND, tmp_path).items():
+        assert stage["wdir"] == "..", name
+
+
+def test_committed_metrics_are_those_that_the_locks_name() -> None:
+    locks = [yaml.safe_load(pipeline.with_suffix(".lock").read_text())["stages"] for pipeline in PIPELINES]
+    outs = [out for lock in locks for stage in lock.values() for out in stage["outs"]]
+    locked = {out["path"]: out["md5"] for out in outs if out["path"].startswith(WRITTEN_TO_GIT)}
     tracked = subprocess.run(["git", "ls-files", *WRITTEN_TO_GIT], cwd=ROOT, check=True, capture_output=True, text=True).stdout.split()
     assert sorted(tracked) == sorted(locked), "a metrics file that no stage writes is left over, or one is not committed"
     for path, md5 in locked.items():

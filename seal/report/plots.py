@@ -79,6 +79,22 @@ PLOTS = (
         "dose_response",
         "Whether a reward moves more where the reworded text is less like the original.",
     ),
+    Plot(
+        "dpl/sweep.csv",
+        "Jailbreaks by aversion to risk",
+        "dpl_sweep",
+        "By lower and lower quantiles of the reward, with Wilson's intervals.",
+    ),
+    Plot(
+        "dpl/hidden_context.csv",
+        "Resistance where context is hidden",
+        "hidden_context",
+        "By how unsure a distributional reward model is of the pair.",
+    ),
+    Plot(
+        "dpl/synthetic-1d.svg", "A made-up world whose context is hidden above 0.8", "", "What each head learns of it, beside what is true."
+    ),
+    Plot("dpl/synthetic-2d.svg", "A made-up world of two dimensions", "", "What each head learns of it, beside what is true."),
 )
 """In the order of the report. A file may serve two plots."""
 
