@@ -14,6 +14,8 @@ bench: venv  ## how fast scoring and the measures are, how well rewriting and im
 	python benchmarks/rewriting.py --transcripts $(DATA)/*.jsonl.gz
 	python benchmarks/imprint_coverage.py
 	python benchmarks/measures.py
+	python benchmarks/measures.py --one-process --at-once 2
+	python benchmarks/dpl_synthetic.py --steps 200
 
 test: venv  ## style, types, tests
 	ruff check .
