@@ -203,8 +203,14 @@ def shown(tmp_path_factory: pytest.TempPathFactory) -> Path:
     )
     shutil.copytree(TEMPLATES, folder / ".dvc" / "plots")
     shutil.copytree(ROOT / "plots", folder / "plots")
+    (folder / "dpl").mkdir()
     for name in ("dvc.yaml", "dvc.lock", "params.yaml"):
         shutil.copy(ROOT / name, folder)
+        shutil.copy(ROOT / "dpl" / name, folder / "dpl")
+    for trained in ("train/control", "train/aligned", "dpl/train/base", "dpl/train/mean-and-variance", "dpl/train/categorical"):
+        curve = folder / "data" / f"{trained}.csv"  # an output, which a fresh clone does not have
+        curve.parent.mkdir(parents=True, exist_ok=True)
+        curve.write_text("epoch,train_loss,validation_loss,validation_accuracy\n1,0.7,0.69,0.5\n2,0.6,0.65,0.6\n")
     (folder / "more").mkdir()
     entries = []
     for name, lines in TABLES.items():
