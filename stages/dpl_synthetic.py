@@ -14,7 +14,7 @@ from functools import partial
 from typing import TYPE_CHECKING, Any, Dict, List, Literal
 
 from seal.errors import InputError
-from seal.files import fingerprint, write_csv, write_json, write_text
+from seal.files import fingerprint, rounded, write_csv, write_json, write_text
 
 if TYPE_CHECKING:
     from torch import Tensor
@@ -71,7 +71,7 @@ def main(arguments: Arguments) -> None:
         path = {"1d": arguments.figure_1d, "2d": arguments.figure_2d}[environment]
         if path:
             write_text(path, learned.drawing(environment, found[arguments.seeds[0]]))
-    write_csv(arguments.out, pd.concat(tables, ignore_index=True))
+    write_csv(arguments.out, pd.concat(tables, ignore_index=True).map(rounded))
     write_json(arguments.metrics, figures)
     for finished in journals:  # another run is to train with the code of its day
         finished.unlink()
