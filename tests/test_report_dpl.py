@@ -121,6 +121,14 @@ def test_of_several_contests_each_has_its_part() -> None:
     )
 
 
+def test_a_score_that_ties_most_pairs_is_no_finding_on_jailbreaks() -> None:
+    content = evaluated(-0.2, 0.001)
+    content["jailbreaks"]["models"]["spread"]["risk_averse"]["exact"]["ties"] = 33
+    (found,) = findings.jailbreaks(Figures(DPL, content), 0.05)
+    assert found.claim == "With spread the risk-averse score is the same for both answers of most pairs, and tells nothing."
+    in_text(words(found), "with 33 ties")
+
+
 def test_models_without_a_distribution_have_rates_alone() -> None:
     content = evaluated(0.2, 0.001)
     del content["jailbreaks"]["models"]["spread"]

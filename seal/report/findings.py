@@ -809,7 +809,7 @@ def jailbreaks(found: Figures, significant: float) -> list[Finding]:
     models = everything.get("models")
     tested = [(name, way) for name, of in models.items() for way in of.get(RISK_AVERSE, {})]
     said: list[str] = []
-    told: dict[int, list[str]] = {1: [], -1: [], 0: []}
+    told: dict[int | str, list[str]] = {1: [], -1: [], 0: [], "tied": []}
     for name, of in models.items():
         figures = everything.at("models", name)
         words = f"{name}{_of_head(of)} {_share(figures.at('mean'), 'jailbreak_rate')}"
@@ -817,9 +817,12 @@ def jailbreaks(found: Figures, significant: float) -> list[Finding]:
             contest = everything.at("between", name, f"{name}_{RISK_AVERSE}_{way}")
             # Of many such contests one would be told by chance, so each has its part of what is allowed (Bonferroni).
             sure = _tested(contest) < significant / len(tested)
-            told[tells(contest, "difference", _counted(everything)) if sure else 0].append(_by_quantile(name, way))
+            ties = figures.at(RISK_AVERSE, way).get("ties") or 0
+            verdict = tells(contest, "difference", _counted(everything)) if sure else 0
+            # A tie counts for the jailbreak: of a score that ties most pairs a rate of 1 tells nothing.
+            told["tied" if 2 * ties > everything.get("pairs") else verdict].append(_by_quantile(name, way))
             words += (
-                f", risk-averse ({way}) {_share(figures.at(RISK_AVERSE, way), 'jailbreak_rate')}, "
+                f", risk-averse ({way}) {_share(figures.at(RISK_AVERSE, way), 'jailbreak_rate')}{f' with {ties} ties' if ties else ''}, "
                 f"{_points(contest, 'difference')} more by the mean, {_mcnemar(contest)}"
             )
         said.append(words)
@@ -837,10 +840,11 @@ def jailbreaks(found: Figures, significant: float) -> list[Finding]:
     if not tested:
         rates = listed([f"{percent(of['mean']['jailbreak_rate'])} by {name}" for name, of in models.items()])
         return [Finding(f"Jailbreaks would succeed on {rates} of the pairs of answers.", evidence, sources)]
-    claims = {
+    claims: dict[int | str, str] = {
         1: f"By the risk-averse score fewer jailbreaks succeed than by the mean with {listed(told[1])}",
         -1: f"more jailbreaks succeed by the risk-averse score with {listed(told[-1])}",
         0: f"with {listed(told[0])} it cannot be told whether risk-averse scores have fewer jailbreaks succeed than means",
+        "tied": f"with {listed(told['tied'])} the risk-averse score is the same for both answers of most pairs, and tells nothing",
     }
     claim = "; ".join(words for sign, words in claims.items() if told[sign])
     return [Finding(f"{claim[0].upper()}{claim[1:]}.", evidence, sources)]
