@@ -15,7 +15,7 @@ bench: venv  ## how fast scoring and the measures are, how well rewriting and im
 	python benchmarks/imprint_coverage.py
 	python benchmarks/measures.py
 	python benchmarks/measures.py --one-process --at-once 2
-	python benchmarks/dpl_synthetic.py --steps 200
+	python benchmarks/made_up_worlds.py --steps 200
 
 test: venv  ## style, types, tests
 	ruff check .

@@ -31,7 +31,7 @@ SMALL = Settings(steps=6, batch=128, hidden=32, atoms=5)
 def benchmark() -> Any:
     import importlib.util
 
-    spec = importlib.util.spec_from_file_location("dpl_synthetic_benchmark", ROOT / "benchmarks" / "dpl_synthetic.py")
+    spec = importlib.util.spec_from_file_location("made_up_worlds", ROOT / "benchmarks" / "made_up_worlds.py")
     assert spec is not None
     assert spec.loader is not None
     module = importlib.util.module_from_spec(spec)

@@ -394,7 +394,7 @@ def test_pairwise_over_all_and_by_source(audit: Audit) -> None:
 def test_rewards_join_by_row_id_whatever_the_order_of_the_file_and_its_further_columns(audit: Audit) -> None:
     before = audit.resistance("aligned")
     path = audit.path("aligned.csv")
-    pd.read_csv(path).sort_values("row_id", ignore_index=True).assign(chosen_std=0.1).to_csv(path)  # with an index, as pandas writes it
+    pd.read_csv(path).sort_values("row_id", ignore_index=True).assign(remark="seen").to_csv(path)  # with an index, as pandas writes it
     assert audit.resistance("aligned") == before
 
 

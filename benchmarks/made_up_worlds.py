@@ -1,6 +1,6 @@
 """How much faster do the models of stages/dpl_synthetic.py train together than one after another in the plain way, and as well?
 
-    python benchmarks/dpl_synthetic.py
+    python benchmarks/made_up_worlds.py
 
 The plain way is a `torch.nn.Sequential` for each model, autograd, Adam and ExponentialLR, with the same weights to start from, on the
 same pairs, both states of a pair in one batch. Both ways take turns, some steps at a time, and take turns at being first; so what runs in
