@@ -215,11 +215,9 @@ def _ways(name: str, folder: Path, device: Any, plan: Plan) -> tuple[list[Any], 
     for dtype in ("fp32", *narrow):
         ways += [scoring_ways.seal_loop(folder, dtype, device), scoring_ways.padded(folder, dtype, device)]
         ways += [scoring_ways.cross_encoder(folder, dtype, device, sizes), scoring_ways.pipeline(folder, dtype, device, sizes)]
-        if name == "deberta" and scoring_ways.has_disentangled_flash():
+        if name == "deberta":
             ways.append(scoring_ways.disentangled_flash(folder, dtype, device, plan.tokens[device.type]))
         ways += [way for way in ours if way.dtype == dtype]
-    if name == "deberta" and not scoring_ways.has_disentangled_flash():
-        notes.append("disentangled-flash, packed: not installed (`pip install --no-deps disentangled-flash==1.1.1`).")
     return ways, notes
 
 

@@ -4,7 +4,6 @@ Each way is made once, with its model loaded; then it turns texts into rewards, 
 tokens: (prompt, response), split at the last `Assistant:`.
 """
 
-import importlib.util
 import tempfile
 from collections.abc import Callable, Sequence
 from pathlib import Path
@@ -102,11 +101,6 @@ def pipeline(folder: Path, dtype: str, device: torch.device, sizes: tuple[int, .
         return np.array([found["score"] for found in classify(pairs, batch_size=size, function_to_apply="none")])
 
     return Way('transformers pipeline("text-classification")', dtype, run, sizes, unit="texts")
-
-
-def has_disentangled_flash() -> bool:
-    """Whether the package is installed; it is no requirement."""
-    return importlib.util.find_spec("disentangled_flash") is not None
 
 
 def disentangled_flash(folder: Path, dtype: str, device: torch.device, sizes: tuple[int, ...]) -> Way:

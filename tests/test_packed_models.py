@@ -1,6 +1,7 @@
 """Packed batches give each text the reward that transformers' own code gives it alone, in every family that claims to run them."""
 
 from collections.abc import Sequence
+from functools import partial
 from typing import Any
 
 import numpy as np
@@ -10,10 +11,12 @@ import torch
 import transformers
 from torch.nn import functional
 
+import seal.engine.packed_deberta
 from seal.engine import scoring
 from seal.engine.inputs import Input
 from seal.engine.packed_attention import attend, varlen_layout
-from seal.engine.packed_models import PackedModel, packed
+from seal.engine.packed_deberta import disentangled_flash, packed_deberta
+from seal.engine.packed_models import PackedModel, _encoder_logits, packed
 from seal.engine.packing import Run, pack, plan
 from seal.engine.reward_models import RewardModel, _to_bf16
 
@@ -90,6 +93,54 @@ def test_a_reward_is_what_the_model_gives_the_text_alone(family: str) -> None:
         np.testing.assert_allclose(together(model, made, inputs, budget), expected, rtol=0, atol=1e-5 * np.std(expected) + 1e-6)
     np.testing.assert_array_equal(alone(model, inputs), expected)  # the model itself is as it was
     assert np.ptp(expected) > 0.1
+
+
+@pytest.mark.parametrize("family", ["bert", "electra", "roberta"])
+def test_the_last_layer_computes_what_the_head_reads_and_no_more(family: str) -> None:
+    model = classifier(family)
+    rows: dict[int, int] = {}
+    for number, layer in enumerate(model.base_model.encoder.layer):
+        layer.output.dense.register_forward_hook(lambda _, given, __, number=number: rows.update({number: len(given[0])}))
+    made = packed(model)
+    assert made is not None
+    inputs = some_inputs(family in WITH_TYPES)
+    together(model, made, inputs, 10**6)
+    last = max(rows)
+    assert rows == {number: len(inputs) if number == last else sum(len(item.ids) for item in inputs) for number in range(last + 1)}
+    assert last > 0
+
+
+@pytest.mark.parametrize("family", [family for family in FAMILIES if family.startswith("deberta")])
+def test_deberta_by_disentangled_flash_gives_the_same(family: str) -> None:
+    """By its torch path; its kernels run on a GPU alone."""
+    pytest.importorskip("disentangled_flash", reason="the extra flash is not installed")
+    model = classifier(family)
+    inputs = some_inputs(family in WITH_TYPES)
+    expected = alone(model, inputs)
+    hidden = disentangled_flash(model.base_model, "torch")
+    assert hidden is not None
+    made = PackedModel(partial(_encoder_logits, model, lambda batch: hidden(batch)[batch.firsts]))
+    for budget in (1, 700, 10**6):
+        np.testing.assert_allclose(together(model, made, inputs, budget), expected, rtol=0, atol=1e-5 * np.std(expected) + 1e-6)
+    np.testing.assert_array_equal(alone(model, inputs), expected)  # the model itself is as it was
+
+
+def test_on_cuda_deberta_runs_by_disentangled_flash_where_it_can(monkeypatch: pytest.MonkeyPatch) -> None:
+    model = classifier("deberta-v2").base_model
+    asked: list[str] = []
+    answers = iter([None, "its own"])
+    monkeypatch.setattr(seal.engine.packed_deberta, "disentangled_flash", lambda _, backend: asked.append(backend) or next(answers))
+    assert callable(packed_deberta(model))
+    assert asked == []  # on a CPU the engine's own way is the faster one
+    monkeypatch.setattr(type(model), "device", torch.device("cuda"))
+    assert callable(packed_deberta(model))  # the package is not there, or cannot run the model
+    assert packed_deberta(model) == "its own"
+    assert asked == ["triton", "triton"]
+
+
+def test_without_the_package_there_is_no_disentangled_flash(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("importlib.util.find_spec", lambda name: pytest.fail(name) if name != "disentangled_flash" else None)
+    assert disentangled_flash(classifier("deberta-v2").base_model, "torch") is None
 
 
 @pytest.mark.parametrize("family", ["bert", "deberta-v2", "llama"])

@@ -73,7 +73,7 @@ def run_batches(load: Load, reward_model: RewardModel, batches: Iterator[list[In
 
     Yields
     ------
-    The place of each batch among them and its outputs, [texts], in whichever order they are done.
+    The place of each batch among them and its outputs, [texts, outputs], in whichever order they are done.
 
     Raises
     ------

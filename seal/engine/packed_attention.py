@@ -59,6 +59,32 @@ def attend(
 transformers.AttentionInterface.register(ATTENTION, attend)
 
 
+def attend_once(queries: torch.Tensor, keys: torch.Tensor, values: torch.Tensor, packed: Packed, scaling: float) -> torch.Tensor:
+    """What one token of each text sees of all of its text.
+
+    Parameters
+    ----------
+    queries
+        [texts, heads, width] of those tokens.
+    keys, values
+        [heads, tokens, width] of all tokens of the batch, whose texts share none.
+    packed
+        The batch.
+    scaling
+        Of the products of queries and keys.
+
+    Returns
+    -------
+    [texts, heads, width].
+    """
+    found, done = [], 0
+    for run in packed.runs:
+        of_run = queries[done : done + run.texts, :, None]
+        found.append(functional.scaled_dot_product_attention(of_run, _texts(keys, run), _texts(values, run), scale=scaling)[:, :, 0])
+        done += run.texts
+    return torch.cat(found)
+
+
 def _texts(states: torch.Tensor, run: Run) -> torch.Tensor:
     """From [heads, tokens, width] of the batch to [texts, heads, tokens, width] of a run."""
     return states[:, run.start : run.end].view(len(states), run.texts, run.length, -1).transpose(0, 1)

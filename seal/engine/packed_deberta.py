@@ -8,8 +8,12 @@ element by element into [heads, tokens, tokens], is taken here
 - for all tokens and distances as one product, [tokens, distances], in which the score of i and j lies at row i, column i-j: a matrix with
   constant diagonals, so that reading it with another stride puts it beside q·k without a copy;
 - a few heads at a time, so that scores stay in the processor's cache.
+
+On CUDA the kernels of disentangled-flash do it, where that package is installed.
 """
 
+import copy
+import importlib.util
 import math
 from collections.abc import Callable
 from typing import Any, NamedTuple
@@ -18,6 +22,7 @@ import torch
 from torch.nn import functional
 from transformers.models.deberta_v2.modeling_deberta_v2 import make_log_bucket_position
 
+from seal.engine.packed_attention import varlen_layout
 from seal.engine.packed_encoder import after_attention, fused
 from seal.engine.packing import Packed, Run
 
@@ -41,6 +46,8 @@ def packed_deberta(model: Any) -> Callable[[Packed], torch.Tensor] | None:
 
     Returns None for what no published v3 has: convolutions (v2 xlarge has one), other than both kinds of relative positions, or none.
     """
+    if model.device.type == "cuda" and (flash := disentangled_flash(model, "triton")):
+        return flash
     encoder = model.encoder
     attentions = [layer.attention.self for layer in encoder.layer]
     if encoder.conv is not None or not all(
@@ -55,6 +62,40 @@ def packed_deberta(model: Any) -> Callable[[Packed], torch.Tensor] | None:
         for layer in layers:
             states = _run_layer(layer, states, buckets, batch.runs)
         return states
+
+    return hidden
+
+
+def disentangled_flash(model: Any, backend: str) -> Callable[[Packed], torch.Tensor] | None:
+    """As `packed_deberta`, by the package disentangled-flash.
+
+    Parameters
+    ----------
+    model
+        A `DebertaV2Model`, which stays as it is.
+    backend
+        `triton`, its kernels for CUDA, or `torch`.
+
+    Returns
+    -------
+    None where the package is not installed, or says that it cannot run this model on this machine.
+    """
+    if importlib.util.find_spec("disentangled_flash") is None:
+        return None
+    from disentangled_flash import DebertaV2OptimizedEncoder, optimize_deberta
+
+    # The package puts its own layers into the model it is given: a copy, whose weights are the model's own.
+    weights: dict[int, Any] = {id(tensor): tensor for tensor in (*model.parameters(), *model.buffers())}
+    encoder = optimize_deberta(copy.deepcopy(model, weights), backend=backend).encoder
+    if not isinstance(encoder, DebertaV2OptimizedEncoder):
+        return None
+
+    def hidden(batch: Packed) -> torch.Tensor:
+        states = model.embeddings(input_ids=batch.ids, token_type_ids=batch.types, position_ids=batch.positions)[0]
+        layout = varlen_layout(batch.runs, states.device)
+        found = encoder.forward_packed(states, layout.query_ends, layout.longest_query, output_hidden_states=False)
+        last: torch.Tensor = found.last_hidden_state
+        return last
 
     return hidden
 

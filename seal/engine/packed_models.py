@@ -38,9 +38,9 @@ def packed(model: Any) -> PackedModel | None:
     """
     kind = type(model).__name__.removesuffix("ForSequenceClassification")
     config = model.config
-    states = packed_states(model.base_model)
-    if states:
-        return PackedModel(partial(_encoder_logits, model, states))
+    firsts = _packed_firsts(model.base_model)
+    if firsts:
+        return PackedModel(partial(_encoder_logits, model, firsts))
     if kind in ("GPT2", "Llama", "Mistral", "Qwen2", "Qwen3") and not _angles_vary(config):
         return PackedModel(partial(_causal_logits, model), share=True, longest=getattr(config, "sliding_window", None))
     return None
@@ -48,13 +48,23 @@ def packed(model: Any) -> PackedModel | None:
 
 def packed_states(encoder: Any) -> Callable[[Packed], torch.Tensor] | None:
     """How an encoder without a head runs packed batches: to its last hidden states, [tokens, width]; None as in `packed`."""
-    kind = type(encoder).__name__.removesuffix("Model")
-    if kind == "DebertaV2":
+    if type(encoder).__name__ == "DebertaV2Model":
         return packed_deberta(encoder)
+    return packed_encoder(encoder) if _like_bert(encoder) else None
+
+
+def _packed_firsts(encoder: Any) -> Callable[[Packed], torch.Tensor] | None:
+    """As `packed_states`, but to those of each text's first token alone, [texts, width]."""
+    if _like_bert(encoder):
+        return packed_encoder(encoder, firsts_only=True)
+    states = packed_states(encoder)
+    return (lambda batch: states(batch)[batch.firsts]) if states else None
+
+
+def _like_bert(encoder: Any) -> bool:
+    kinds = ("BertModel", "ElectraModel", "RobertaModel", "XLMRobertaModel", "CamembertModel")
     absolute = getattr(encoder.config, "position_embedding_type", "absolute") == "absolute"
-    if kind in ("Bert", "Electra", "Roberta", "XLMRoberta", "Camembert") and absolute and not encoder.config.is_decoder:
-        return packed_encoder(encoder)
-    return None
+    return type(encoder).__name__ in kinds and absolute and not encoder.config.is_decoder
 
 
 def _angles_vary(config: Any) -> bool:
@@ -62,8 +72,8 @@ def _angles_vary(config: Any) -> bool:
     return (getattr(config, "rope_parameters", None) or {}).get("rope_type") in ("dynamic", "longrope")
 
 
-def _encoder_logits(model: Any, hidden: Callable[[Packed], torch.Tensor], batch: Packed) -> torch.Tensor:
-    states = hidden(batch)[batch.firsts][:, None]  # to the head, each text is as long as the token it reads
+def _encoder_logits(model: Any, firsts: Callable[[Packed], torch.Tensor], batch: Packed) -> torch.Tensor:
+    states = firsts(batch)[:, None]  # to the head, each text is as long as the token it reads
     pooler = getattr(model, "pooler", None) or getattr(model.base_model, "pooler", None)
     logits: torch.Tensor = model.classifier(pooler(states) if pooler else states)
     return logits

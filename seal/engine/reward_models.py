@@ -35,7 +35,7 @@ ADAPTER = "adapter_config.json"
 HEAD = "head.json"
 """File in a model's folder that names the kind of its head: {"head": "categorical", "atoms": 10}. Without it, the head is `base`."""
 
-ENGINE = 3
+ENGINE = 4
 """Counts the ways in which batches have been run. A reward's last digits depend on it, and a journal holds those of one way alone."""
 
 transformers.utils.logging.disable_progress_bar()

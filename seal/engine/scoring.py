@@ -27,7 +27,8 @@ WINDOW = 4096
 """Texts whose tokens are in memory at once, and among which batches are planned; those of the next window are made meanwhile."""
 
 RunBatches = Callable[[RewardModel, Iterator[list[Input]]], Generator[tuple[int, np.ndarray], None, None]]
-"""What runs batches, as many as come. Yields the place of each among them and its rewards, [texts], in whichever order they are done."""
+"""What runs batches, as many as come. Yields the place of each among them and its outputs, [texts, outputs], in whichever order they
+are done."""
 
 _CHUNK = 512
 _Work = TypeVar("_Work")
