@@ -23,6 +23,8 @@ prompts once
     The same for a causal model, with what both texts of a pair begin with counted once: the useful work of a way, whether it shares or not.
 off by
     The largest difference to SEAL's way in fp32, in standard deviations of its rewards.
+where its time goes
+    Of one run more of this engine, under torch's profiler: shares of time on the clock, or on CUDA of the device's time.
 memory and time
     A process of its own for each number of texts: what it holds once model and texts are loaded, and the most it ever held.
 """
@@ -45,6 +47,14 @@ import scoring_models
 from scoring_models import FOLDERS, Pair
 
 COMPARED = ("deberta", "minilm", "causal")
+PARTS = {
+    "matrix products": ("addmm", "mm"),
+    "attention": ("scaled_dot_product", "baddbmm", "bmm", "softmax", "varlen_attn"),
+    "norms, activations, sums": ("layer_norm", "gelu", "silu", "add", "mul", "mean", "pow", "rsqrt"),
+    "copies": ("copy", "cat", "index", "index_select", "embedding"),
+}
+"""What the engine's time goes to, by the names of torch's operations."""
+
 FLAGS = ("avx2", "avx512f", "avx512_vnni", "avx512_bf16", "avx512_fp16", "amx_tile", "amx_int8", "amx_bf16")
 
 
@@ -175,6 +185,9 @@ def compare(name: str, folder: Path, pairs: Sequence[Pair], plan: Plan) -> Measu
             run, cost = scoring_flops.layer_products(config, scoring_ways.DTYPES[dtype], device, limits[dtype])
             rates[dtype].append(scoring_flops.rate(run, cost, plan.seconds, clock))
 
+    for way in (way for way in ways if way.ours):
+        parts = ", ".join(f"{part} {share:.0%}" for part, share in where_time_goes(way, texts).items())
+        notes.append(f"Where this engine's time goes, {way.dtype}: {parts}.")
     spread = rewards[0].std()
     lines = [
         Line(
@@ -191,6 +204,27 @@ def compare(name: str, folder: Path, pairs: Sequence[Pair], plan: Plan) -> Measu
         for way, size, took, found in zip(ways, sizes, seconds, rewards, strict=True)
     ]
     return Measured(lines, {dtype: (statistics.median(rates[dtype]), limits[dtype]) for dtype in dtypes}, notes)
+
+
+def where_time_goes(way: Any, texts: Sequence[str]) -> dict[str, float]:
+    """Shares of the time of one run, by `PARTS`; what is left is torch's other operations, and on a CPU Python, tokens and journal."""
+    import torch
+    from torch.profiler import ProfilerActivity, profile
+
+    cuda = torch.cuda.is_available()
+    with profile(activities=[ProfilerActivity.CPU, *([ProfilerActivity.CUDA] if cuda else [])]) as profiled:
+        start = time.perf_counter()
+        way.run(texts, 0)
+        took = 1e6 * (time.perf_counter() - start)
+    operations = [each for each in profiled.key_averages() if "::" in each.key]  # the others are kernels, whose time is theirs, too
+    whole = sum(each.self_device_time_total for each in operations) if cuda else took
+    shares = dict.fromkeys(PARTS, 0.0)
+    for each in operations:
+        name = each.key.partition("::")[2].replace("native_", "").strip("_")
+        for part, names in PARTS.items():
+            if any(f"{name}_".startswith(f"{known}_") for known in names):
+                shares[part] += (each.self_device_time_total if cuda else each.self_cpu_time_total) / whole
+    return shares | {"the rest": 1 - sum(shares.values())}
 
 
 def _ways(name: str, folder: Path, device: Any, plan: Plan) -> tuple[list[Any], list[str]]:
