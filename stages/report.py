@@ -14,7 +14,7 @@ from seal import pairs
 from seal.errors import InputError
 from seal.files import read_json, write_text
 from seal.report import page, plots, tables
-from seal.report.findings import Audit, Figures, in_order
+from seal.report.figures import Audit, Figures, in_order
 
 
 @dataclass(frozen=True)

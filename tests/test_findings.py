@@ -11,8 +11,13 @@ from typing import Any
 import numpy as np
 import pytest
 
-from seal.report import findings
-from seal.report.findings import Audit, Figures, Finding
+from seal.report.figures import Audit, Figures, Finding, in_order
+from seal.report.findings import all_findings, cost, coverage
+from seal.report.imprint import change_of_imprint, corrected, imprint_of
+from seal.report.labels import against_gold, second_labeler
+from seal.report.regimes import regimes, resistance_by_gamma, reward_shift
+from seal.report.resistance import comparison, resistance_of
+from seal.report.rewriting import agreement_after_rewriting, flips, reward_change
 
 ROOT = Path(__file__).parent.parent
 MINUS = "\u2212"
@@ -67,7 +72,7 @@ def audit_of(files: dict[str, Any]) -> Audit:
 
 
 def found_in(files: dict[str, Any]) -> list[Finding]:
-    return [finding for chapter in findings.all_findings(audit_of(files)) for finding in chapter.findings]
+    return [finding for chapter in all_findings(audit_of(files)) for finding in chapter.findings]
 
 
 def plain(text: str) -> str:
@@ -194,7 +199,7 @@ def test_numbers_of_metrics_with_other_signs_stand_where_the_finding_says(files:
 def test_resistance_of_a_role(files: dict[str, Any], role: str) -> None:
     figures = files[f"metrics/resistance/{role}.json"]
     everything, held_out = figures["all"], figures["by_part"]["held-out"]
-    text = words(findings.resistance_of(role, Figures("", figures)))
+    text = words(resistance_of(role, Figures("", figures)))
     for part in (everything, held_out):
         in_text(
             text, f"{pct(part['resistance'])} % {between(part['resistance_low'], part['resistance_high'], pct)}", f"{part['pairs']} pairs"
@@ -208,7 +213,7 @@ def test_resistance_of_a_role(files: dict[str, Any], role: str) -> None:
 def test_comparison_of_two_roles(files: dict[str, Any], name: str) -> None:
     figures = files[f"metrics/pairwise/{name}.json"]
     first, second = name.split("-")
-    text = words(findings.comparison(Figures("", figures), 0.05))
+    text = words(comparison(Figures("", figures), 0.05))
     for part in (figures["all"], figures["by_part"]["held-out"]):
         points = f"{plus(pct(part['difference']))} points {between(part['difference_low'], part['difference_high'], pct)}"
         in_text(text, points, f"{part['pairs']} pairs")
@@ -221,7 +226,7 @@ def test_comparison_of_two_roles(files: dict[str, Any], name: str) -> None:
 
 def test_regimes(files: dict[str, Any]) -> None:
     figures = files["metrics/regimes.json"]["all"]
-    text = words(findings.regimes(Figures("", files["metrics/regimes.json"])))
+    text = words(regimes(Figures("", files["metrics/regimes.json"])))
     for name, became in (("stayed_aligned", "stayed aligned"), ("got_aligned", "got aligned")):
         share = figures[name]
         in_text(text, f"{pct(share['share'])} % {between(share['share_low'], share['share_high'], pct)} {became}")
@@ -232,7 +237,7 @@ def test_regimes(files: dict[str, Any]) -> None:
 
 def test_resistance_by_gamma(files: dict[str, Any]) -> None:
     groups = files["metrics/resistance/aligned.json"]["by_labeler"]["gamma"]["all"]
-    text = words(findings.resistance_by_gamma(Figures("", files["metrics/resistance/aligned.json"])))
+    text = words(resistance_by_gamma(Figures("", files["metrics/resistance/aligned.json"])))
     for gamma in "cri":
         of = groups[gamma]
         in_text(text, f"{pct(of['resistance'])} % {between(of['resistance_low'], of['resistance_high'], pct)} of {of['pairs']} pairs")
@@ -242,7 +247,7 @@ def test_resistance_by_gamma(files: dict[str, Any]) -> None:
 def test_imprint_of_the_features_of_each_aim(files: dict[str, Any], aim: str) -> None:
     fit = files["metrics/imprint/aligned.json"]["within_pair"]
     features = {name: of for name, of in fit["features"].items() if of["aim"] == aim}
-    finding = findings.imprint_of(Figures("", files["metrics/imprint/aligned.json"]), aim, 0.05)
+    finding = imprint_of(Figures("", files["metrics/imprint/aligned.json"]), aim, 0.05)
     for of in features.values():
         in_text(finding.evidence, f"{plus(three(of['in_sd']))} {between(of['in_sd_low'], of['in_sd_high'], three)}")
     told = {sign: sum(of["p_holm"] < 0.05 and of["estimate"] * sign > 0 for of in features.values()) for sign in (1, -1)}
@@ -254,7 +259,7 @@ def test_imprint_of_the_features_of_each_aim(files: dict[str, Any], aim: str) ->
 def test_corrected_imprint(files: dict[str, Any]) -> None:
     imprint = files["metrics/imprint/aligned.json"]
     fit = imprint["corrected"]
-    finding = findings.corrected(Figures("", imprint), 0.05)
+    finding = corrected(Figures("", imprint), 0.05)
     in_text(finding.claim, f"{fit['gold_pairs']} pairs", f"{len(fit['features'])} features")
     turned = sum(np.sign(of["estimate"]) != np.sign(of["labels_only"]) for of in fit["features"].values())
     in_text(finding.evidence, f"the sign of {turned} of {len(fit['features'])}")
@@ -273,7 +278,7 @@ def test_a_corrected_effect_that_can_be_told_stands_there_with_its_number_whatev
     )
     strong = {"estimate": 0.631, "low": 0.25, "high": 1.02, "p_holm": 0.019, "labels_only": 0.5}
     changed = {**imprint, "corrected": {**imprint["corrected"], "features": {**imprint["corrected"]["features"], name: strong}}}
-    finding = findings.corrected(Figures("", changed), 0.05)
+    finding = corrected(Figures("", changed), 0.05)
     in_text(finding.claim, "rewards 1")
     in_text(finding.evidence, "+0.631 (0.250 to 1.02), by labels alone +0.500")
 
@@ -281,7 +286,7 @@ def test_a_corrected_effect_that_can_be_told_stands_there_with_its_number_whatev
 def test_of_few_opening_prompts_the_second_labeler_s_agreement_is_not_told(files: dict[str, Any]) -> None:
     labelers = files["metrics/labelers.json"]
     few, many = (
-        findings.second_labeler(Figures("", {**labelers, "labeler_control": {**labelers["labeler_control"], "opening_prompts": prompts}}))
+        second_labeler(Figures("", {**labelers, "labeler_control": {**labelers["labeler_control"], "opening_prompts": prompts}}))
         for prompts in (9, 10)
     )
     in_text(few.claim, "cannot be told from 9 opening prompts")
@@ -290,7 +295,7 @@ def test_of_few_opening_prompts_the_second_labeler_s_agreement_is_not_told(files
 
 def test_change_of_imprint(files: dict[str, Any]) -> None:
     fit = files["metrics/imprint/aligned.json"]["change"]
-    finding = findings.change_of_imprint(Figures("", files["metrics/imprint/aligned.json"]), 0.05)
+    finding = change_of_imprint(Figures("", files["metrics/imprint/aligned.json"]), 0.05)
     told = [of for of in fit["features"].values() if of["p_holm"] < 0.05]
     more, less = (sum(of["estimate"] * sign > 0 for of in told) for sign in (1, -1))
     in_text(finding.claim, f"{more or 'no'} feature", f"and {less or 'no'} feature")
@@ -300,7 +305,7 @@ def test_change_of_imprint(files: dict[str, Any]) -> None:
 
 def test_reward_shift(files: dict[str, Any]) -> None:
     figures = files["metrics/reward_shift.json"]
-    text = words(findings.reward_shift(Figures("", figures)))
+    text = words(reward_shift(Figures("", figures)))
     for part in ("all", "held_out"):
         margin = figures[part]["change_of_margin"]
         in_text(text, f"{plus(three(margin['mean']))} {between(margin['mean_low'], margin['mean_high'], three)}")
@@ -310,7 +315,7 @@ def test_reward_shift(files: dict[str, Any]) -> None:
 
 def test_labeler_against_gold(files: dict[str, Any]) -> None:
     reserved = files["metrics/labelers.json"]["labeler_gold_reserved"]
-    finding = findings.against_gold(Figures("", files["metrics/labelers.json"]))
+    finding = against_gold(Figures("", files["metrics/labelers.json"]))
     found = {name: of["balanced_accuracy"] for name, of in reserved["features"].items() if "balanced_accuracy" in of}
     known = {name: of for name, of in found.items() if of["value"] is not None}
     better = sum(of["low"] is not None and of["low"] > (1 / 3 if "sentiment" in name else 0.5) for name, of in known.items())
@@ -326,7 +331,7 @@ def test_rewording_against_the_noise_floor(files: dict[str, Any]) -> None:
     rewritten, trivial = (
         of["all"]["aligned"]["reward_change"]["all_texts"] for of in (figures["rewritten"], figures["noise_floor"]["trivial"])
     )
-    finding = findings.reward_change(Figures("", figures))
+    finding = reward_change(Figures("", figures))
     for of in (rewritten, trivial):
         size = f"{three(of['mean_absolute'])} {between(of['mean_absolute_low'], of['mean_absolute_high'], three)}"
         in_text(finding.evidence, size, f"{of['texts']} texts")
@@ -337,23 +342,23 @@ def test_rewording_against_the_noise_floor(files: dict[str, Any]) -> None:
 def test_agreement_and_flips_after_rewording(files: dict[str, Any]) -> None:
     everything = files["metrics/robustness.json"]["rewritten"]["all"]
     aligned = everything["aligned"]
-    text = words(findings.agreement_after_rewriting(Figures("", files["metrics/robustness.json"]), 0.05))
+    text = words(agreement_after_rewriting(Figures("", files["metrics/robustness.json"]), 0.05))
     in_text(text, f"{pct(aligned['original_agreement'])} % before, {pct(aligned['rewritten_agreement'])} % after")
     in_text(text, f"Of {everything['pairs']} pairs {aligned['became_misaligned']['pairs']} became misaligned")
     rates = [of for sides in everything["flip_rates"].values() for of in sides.values()]
     most = max(rates, key=lambda of: of["flip_rate"])
-    text = words(findings.flips(Figures("", files["metrics/robustness.json"])))
+    text = words(flips(Figures("", files["metrics/robustness.json"])))
     in_text(text, f"{most['flipped_pairs']} of {most['labelled_pairs']} texts", f"{pct(most['flip_rate'])} %")
 
 
 def test_coverage_and_cost(files: dict[str, Any]) -> None:
     labels, rewriting = files["metrics/labelers.json"]["labeler"], files["metrics/robustness.json"]["rewriting"]
     labelers, robustness = Figures("", files["metrics/labelers.json"]), Figures("", files["metrics/robustness.json"])
-    text = words(findings.coverage(labelers, robustness))
+    text = words(coverage(labelers, robustness))
     in_text(text, f"{labels['labelled']} of {labels['texts']} texts", f"{rewriting['pairs_rewritten']} of {rewriting['pairs_drawn']} drawn")
     labels = {**labels, "usd": 1.25}
     dear = Figures("", {**files["metrics/labelers.json"], "labeler": labels, "control": {"usd": 2.5, "answers": 3, "model": "m"}})
-    in_text(findings.cost(dear, Figures("", {"rewriting": None, "labels": None}), []).claim, "3.75 US dollars")
+    in_text(cost(dear, Figures("", {"rewriting": None, "labels": None}), []).claim, "3.75 US dollars")
 
 
 # --- whichever way the numbers fall ---
@@ -381,7 +386,7 @@ def role(agreement: float, low: float | None, high: float | None, **more: Any) -
     ],
 )
 def test_a_role_is_better_than_a_coin_only_where_all_intervals_say_so(figures: dict[str, Any], expected: str) -> None:
-    finding = findings.resistance_of("mine", Figures("", figures))
+    finding = resistance_of("mine", Figures("", figures))
     in_text(finding.evidence, expected)
     assert "held out" not in words(finding)
     assert "None" not in words(finding)
@@ -407,14 +412,14 @@ def compared(low: float | None, high: float | None, p: float, prompts: int = 100
 )
 def test_one_role_is_better_only_where_interval_and_test_say_so(everything: Any, held_out: Any, expected: str) -> None:
     figures = {"first": "a", "second": "b", "all": everything, "by_part": {"held-out": held_out} if held_out else {}}
-    finding = findings.comparison(Figures("", figures), 0.05)
+    finding = comparison(Figures("", figures), 0.05)
     in_text(finding.claim, expected)
     assert "None" not in words(finding)
 
 
 def test_a_p_that_is_too_small_for_a_float_is_told_from_its_logarithm() -> None:
     figures = {"first": "a", "second": "b", "all": compared(0.4, 0.6, 0.0), "by_part": {}}
-    in_text(findings.comparison(Figures("", figures), 0.05).evidence, "p = 4.0 \u00d7 10⁻³²¹")  # 10^-320.4 = 10^0.6 x 10^-321
+    in_text(comparison(Figures("", figures), 0.05).evidence, "p = 4.0 \u00d7 10⁻³²¹")  # 10^-320.4 = 10^0.6 x 10^-321
 
 
 def gamma_groups(chosen: tuple[float, float, float], rejected: tuple[float, float, float], **more: Any) -> dict[str, Any]:
@@ -444,7 +449,7 @@ def gamma_groups(chosen: tuple[float, float, float], rejected: tuple[float, floa
     ],
 )
 def test_resistance_by_gamma_is_told_only_where_intervals_do_not_meet(figures: dict[str, Any], expected: str) -> None:
-    finding = findings.resistance_by_gamma(Figures("", figures))
+    finding = resistance_by_gamma(Figures("", figures))
     in_text(finding.claim, expected)
     assert "None" not in words(finding)
     if "Without labels" in finding.evidence:
@@ -470,7 +475,7 @@ def shifted(mean: float | None, low: float | None, high: float | None) -> dict[s
     ],
 )
 def test_margins_moved_only_where_their_interval_says_so(figures: dict[str, Any], expected: str) -> None:
-    finding = findings.reward_shift(Figures("", figures))
+    finding = reward_shift(Figures("", figures))
     in_text(finding.claim, expected)
     assert "None" not in words(finding)
 
@@ -494,19 +499,19 @@ def test_a_feature_earns_reward_only_where_holm_says_so() -> None:
         gone=effect(None, None, reason="collinear with others"),
         other=effect(0.7, 0.001, "other"),
     )
-    finding = findings.imprint_of(found, "target", 0.05)
+    finding = imprint_of(found, "target", 0.05)
     in_text(finding.claim, "Of the 5 target features", "rewards 1 (“up”)", "penalises 1 (“down”)", "of 3 no effect can be told")
     in_text(finding.evidence, "“gone” unknown (no interval) [collinear with others]", "needs 10]")
     assert "other" not in finding.evidence.replace("collinear with others", "")
-    assert "nothing can be said" in findings.imprint_of(found, "spoiler", 0.05).claim
+    assert "nothing can be said" in imprint_of(found, "spoiler", 0.05).claim
 
 
 def test_reasons_stand_in_the_place_of_figures_that_cannot_be_had() -> None:
     nothing = Figures("", {"corrected": {"features": None, "reason": "no gold is set"}, "change": {"features": None, "reason": "no role"}})
     for finding, reason in (
-        (findings.corrected(nothing, 0.05), "no gold is set"),
-        (findings.change_of_imprint(nothing, 0.05), "no role"),
-        (findings.against_gold(Figures("", {"labeler_gold_reserved": {"features": None, "reason": "no gold"}})), "no gold"),
+        (corrected(nothing, 0.05), "no gold is set"),
+        (change_of_imprint(nothing, 0.05), "no role"),
+        (against_gold(Figures("", {"labeler_gold_reserved": {"features": None, "reason": "no gold"}})), "no gold"),
     ):
         in_text(finding.claim, "nothing can be said")
         in_text(finding.evidence, reason)
@@ -529,7 +534,7 @@ def changed(size: float, low: float, high: float) -> dict[str, Any]:
     ],
 )
 def test_rewording_is_more_than_noise_only_where_intervals_do_not_meet(rewritten: Any, trivial: Any, expected: str) -> None:
-    finding = findings.reward_change(Figures("", {"rewritten": rewritten, "noise_floor": {"trivial": trivial}}))
+    finding = reward_change(Figures("", {"rewritten": rewritten, "noise_floor": {"trivial": trivial}}))
     in_text(finding.claim, expected)
     assert "None" not in words(finding)
 
@@ -592,4 +597,4 @@ def test_where_no_interval_is_known_nothing_is_told(files: dict[str, Any]) -> No
 
 
 def test_roles_stand_in_the_order_of_the_audit() -> None:
-    assert findings.in_order(["length", "other", "aligned", "control", "b"]) == ["control", "aligned", "other", "b", "length"]
+    assert in_order(["length", "other", "aligned", "control", "b"]) == ["control", "aligned", "other", "b", "length"]

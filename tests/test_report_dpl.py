@@ -15,8 +15,9 @@ from test_report_page import arguments
 from test_report_stage import small
 
 from seal.errors import InputError
-from seal.report import findings, tables
-from seal.report.findings import Figures, Finding
+from seal.report import hidden_context, tables
+from seal.report.figures import Figures, Finding
+from seal.report.findings import all_findings
 
 ROOT = Path(__file__).parent.parent
 DPL, HIDDEN = "metrics/dpl.json", "metrics/hidden_context.json"
@@ -69,7 +70,7 @@ def evaluated(difference: float, p: float, prompts: int | None = 60) -> dict[str
 
 
 def finding(name: str, content: dict[str, Any]) -> Finding:
-    function = getattr(findings, name)
+    function = getattr(hidden_context, name)
     return function(Figures("file.json", content), *([0.05] if name == "imprint_by_score" else []))
 
 
@@ -77,7 +78,7 @@ def finding(name: str, content: dict[str, Any]) -> Finding:
 
 
 def test_jailbreak_rates_are_told_with_intervals_and_the_length_baseline() -> None:
-    (found,) = findings.jailbreaks(Figures(DPL, evaluated(0.297, 0.001)), 0.05)
+    (found,) = hidden_context.jailbreaks(Figures(DPL, evaluated(0.297, 0.001)), 0.05)
     assert found.claim == "By the risk-averse score fewer jailbreaks succeed than by the mean with spread."
     in_text(
         words(found),
@@ -102,19 +103,19 @@ def test_jailbreak_rates_are_told_with_intervals_and_the_length_baseline() -> No
     ],
 )
 def test_the_claim_on_jailbreaks_goes_by_interval_test_and_number(difference: float, p: float, prompts: int | None, claim: str) -> None:
-    (found,) = findings.jailbreaks(Figures(DPL, evaluated(difference, p, prompts)), 0.05)
+    (found,) = hidden_context.jailbreaks(Figures(DPL, evaluated(difference, p, prompts)), 0.05)
     assert found.claim.startswith(claim)
     assert ("taken as independent" in found.evidence) == (prompts is None)
 
 
 def test_of_several_contests_each_has_its_part() -> None:
     content = evaluated(0.2, 0.03)
-    (alone,) = findings.jailbreaks(Figures(DPL, content), 0.05)
+    (alone,) = hidden_context.jailbreaks(Figures(DPL, content), 0.05)
     assert "fewer jailbreaks succeed than by the mean with spread" in alone.claim
     of_spread = content["jailbreaks"]["models"]["spread"]["risk_averse"]
     of_spread["released"] = of_spread["exact"]
     content["jailbreaks"]["between"]["spread"]["spread_risk_averse_released"] = contest(0.3, 0.001)
-    (both,) = findings.jailbreaks(Figures(DPL, content), 0.05)
+    (both,) = hidden_context.jailbreaks(Figures(DPL, content), 0.05)
     assert both.claim == (
         "By the risk-averse score fewer jailbreaks succeed than by the mean with spread (released quantile); with spread it cannot be told "
         "whether risk-averse scores have fewer jailbreaks succeed than means."
@@ -124,7 +125,7 @@ def test_of_several_contests_each_has_its_part() -> None:
 def test_a_score_that_ties_most_pairs_is_no_finding_on_jailbreaks() -> None:
     content = evaluated(-0.2, 0.001)
     content["jailbreaks"]["models"]["spread"]["risk_averse"]["exact"]["ties"] = 33
-    (found,) = findings.jailbreaks(Figures(DPL, content), 0.05)
+    (found,) = hidden_context.jailbreaks(Figures(DPL, content), 0.05)
     assert found.claim == "With spread the risk-averse score is the same for both answers of most pairs, and tells nothing."
     in_text(words(found), "with 33 ties")
 
@@ -132,9 +133,9 @@ def test_a_score_that_ties_most_pairs_is_no_finding_on_jailbreaks() -> None:
 def test_models_without_a_distribution_have_rates_alone() -> None:
     content = evaluated(0.2, 0.001)
     del content["jailbreaks"]["models"]["spread"]
-    (found,) = findings.jailbreaks(Figures(DPL, content), 0.05)
+    (found,) = hidden_context.jailbreaks(Figures(DPL, content), 0.05)
     in_text(found.claim, f"Jailbreaks would succeed on {pct(25 / 64)} % by plain of the pairs of answers.")
-    in_text(findings.explained(Figures(DPL, content)).claim, "nothing can be said")
+    in_text(hidden_context.explained(Figures(DPL, content)).claim, "nothing can be said")
 
 
 @pytest.mark.parametrize(
@@ -143,7 +144,7 @@ def test_models_without_a_distribution_have_rates_alone() -> None:
 def test_r2_is_told_with_its_interval(low: float, high: float, verdict: str) -> None:
     content = evaluated(0.2, 0.001)
     content["jailbreaks"]["models"]["spread"] |= {"r2_low": low, "r2_high": high}
-    found = findings.explained(Figures(DPL, content))
+    found = hidden_context.explained(Figures(DPL, content))
     in_text(words(found), "the texts explain 41.0 % by spread", f"spread (categorical) 41.0 % {between(low, high, pct)}", verdict)
     assert unsourced(found, {DPL: content}) == []
 
@@ -169,13 +170,13 @@ def with_auc(content: dict[str, Any], auc: float, close: float) -> dict[str, Any
     ],
 )
 def test_the_claim_on_hidden_context_goes_by_both_intervals(files: dict[str, Any], auc: float, close: float, claim: str) -> None:
-    found = findings.concentration(Figures(HIDDEN, with_auc(files[HIDDEN], auc, close)))
+    found = hidden_context.concentration(Figures(HIDDEN, with_auc(files[HIDDEN], auc, close)))
     assert found.claim.endswith(claim)
     assert unsourced(found, files) == []
 
 
 def test_the_evidence_on_hidden_context_is_that_of_the_metrics(files: dict[str, Any]) -> None:
-    found = findings.concentration(Figures(HIDDEN, files[HIDDEN]))
+    found = hidden_context.concentration(Figures(HIDDEN, files[HIDDEN]))
     held_out, everything = files[HIDDEN]["held_out"], files[HIDDEN]["all"]
     shown = []
     for figures in (held_out, *held_out["within"].values(), everything, everything["within"]["close_margins"]):
@@ -189,18 +190,18 @@ def test_the_evidence_on_hidden_context_is_that_of_the_metrics(files: dict[str, 
 def test_a_handful_of_pairs_of_one_kind_tells_nothing(files: dict[str, Any]) -> None:
     content = with_auc(files[HIDDEN], 0.9, 0.9)
     content["held_out"]["resisting"] = 9
-    assert findings.concentration(Figures(HIDDEN, content)).claim.startswith("Whether aligned resists more")
+    assert hidden_context.concentration(Figures(HIDDEN, content)).claim.startswith("Whether aligned resists more")
 
 
 def test_without_an_auc_the_reason_is_told(files: dict[str, Any]) -> None:
     files[HIDDEN]["held_out"] |= {"auc": None, "auc_low": None, "auc_high": None, "auc_reason": "no pair resists"}
-    assert "no pair resists" in findings.concentration(Figures(HIDDEN, files[HIDDEN])).evidence
+    assert "no pair resists" in hidden_context.concentration(Figures(HIDDEN, files[HIDDEN])).evidence
     files[HIDDEN]["held_out"] = {"pairs": 0}
-    assert "held-out" not in findings.concentration(Figures(HIDDEN, files[HIDDEN])).evidence
+    assert "held-out" not in hidden_context.concentration(Figures(HIDDEN, files[HIDDEN])).evidence
 
 
 def test_imprint_on_the_risk_averse_score_tells_what_changed(files: dict[str, Any]) -> None:
-    found = findings.imprint_by_score(Figures(HIDDEN, files[HIDDEN]), 0.05)
+    found = hidden_context.imprint_by_score(Figures(HIDDEN, files[HIDDEN]), 0.05)
     changes = files[HIDDEN]["imprint"]["all"]["risk_averse_less_mean"]["features"]
     helpful = changes["last_response_is_helpful"]
     more = sum(of["p_holm"] < 0.05 and of["estimate"] > 0 for of in changes.values())
@@ -208,7 +209,7 @@ def test_imprint_on_the_risk_averse_score_tells_what_changed(files: dict[str, An
     shown = f"{three(helpful['estimate'])} {between(helpful['low'], helpful['high'], three)}"
     in_text(words(found), f"{more} feature", "and 1 feature less (“helpful”)", f"“helpful” {shown}")
     assert unsourced(found, files) == []
-    nothing = findings.imprint_by_score(Figures(HIDDEN, {"imprint": {"reason": "no labels are given"}}), 0.05)
+    nothing = hidden_context.imprint_by_score(Figures(HIDDEN, {"imprint": {"reason": "no labels are given"}}), 0.05)
     in_text(words(nothing), "nothing can be said", "no labels are given")
 
 
@@ -217,7 +218,7 @@ def test_imprint_on_the_risk_averse_score_tells_what_changed(files: dict[str, An
 
 def test_nothing_is_said_where_the_files_are_not_given() -> None:
     audit = audit_of(committed())
-    assert [chapter.findings for chapter in findings.all_findings(audit) if chapter.title == "Where context is hidden"] == [[]]
+    assert [chapter.findings for chapter in all_findings(audit) if chapter.title == "Where context is hidden"] == [[]]
     assert not {"distributional", "resistance-by-uncertainty", "concentration"} & {table.name for table in tables.tables(audit, [])}
 
 

@@ -19,7 +19,7 @@ from seal.errors import InputError
 from seal.files import write_json
 from seal.report import page as report_page
 from seal.report import svg
-from seal.report.findings import Figures
+from seal.report.figures import Figures
 from seal.report.wording import number, p_value, percent, points, visible
 
 ROOT = Path(__file__).parent.parent

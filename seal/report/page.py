@@ -9,7 +9,8 @@ from typing import NamedTuple
 from seal.agreement import REGIMES
 from seal.errors import InputError
 from seal.pairs import PREFERENCES
-from seal.report.findings import LENGTH, Audit, Chapter, Figures, all_findings
+from seal.report.figures import LENGTH, Audit, Figures
+from seal.report.findings import Chapter, all_findings
 from seal.report.plots import Drawn
 from seal.report.tables import LeftOut, Resistant, left_out, most_resistant, provenance, tables
 from seal.report.wording import NOTHING, count, listed, number, percent, points, things, visible, within, within_percent

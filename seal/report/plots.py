@@ -10,7 +10,7 @@ import pandas as pd
 from seal.errors import InputError
 from seal.files import read_json
 from seal.report import svg
-from seal.report.findings import in_order
+from seal.report.figures import in_order
 
 
 class Plot(NamedTuple):

@@ -5,7 +5,7 @@ from collections.abc import Mapping, Sequence
 from typing import Any, NamedTuple
 
 from seal.errors import InputError
-from seal.report.findings import ALIGNED, GAMMAS, HELD_OUT, Audit, Figures, shown_ends
+from seal.report.figures import ALIGNED, GAMMAS, HELD_OUT, Audit, Figures, shown_ends
 from seal.report.wording import MINUS, NOTHING, Number, count, number, percent, things, visible, within, within_percent
 
 Rows = Sequence[Mapping[str, str]]

@@ -1,0 +1,228 @@
+"""What figures are, and what may be told of them: verdicts, and the words that findings of several chapters share.
+
+Every sentence of a finding is chosen by its numbers, and is true whichever way they fall. What is said to be higher, to be earned or to
+have moved has an interval that tells so, after Holm's correction where there are many; else the sentence says that it cannot be told.
+Intervals stand in brackets.
+"""
+
+from collections.abc import Callable, Mapping, Sequence
+from typing import Any, NamedTuple
+
+from seal.report.wording import Number, feature, number, p_value, percent, points, things, within, within_percent
+
+MIN_PROMPTS = 10
+"""From fewer opening prompts nothing is told: an interval by bootstrap over so few is far too narrow."""
+
+CONTROL, ALIGNED, LENGTH = "control", "aligned", "length"
+
+HELD_OUT = ("by_part", "held-out")
+
+GAMMAS = {"c": "chosen", "r": "rejected", "i": "neither"}
+"""Which text the labeler prefers."""
+
+
+class Figures(NamedTuple):
+    """What a metrics file holds, or a part of it."""
+
+    file: str
+    content: Any
+    keys: tuple[str, ...] = ()
+    """Where in the file."""
+
+    def at(self, *keys: str) -> "Figures":
+        """A part of these figures; one without content where there is none."""
+        content = self.content
+        for key in keys:
+            content = content.get(key) if isinstance(content, dict) else None
+        return Figures(self.file, content, self.keys + keys)
+
+    def get(self, *keys: str) -> Any:
+        """The content of a part; None where there is none."""
+        return self.at(*keys).content
+
+    def __bool__(self) -> bool:
+        return bool(self.content)
+
+
+class Finding(NamedTuple):
+    """A finding: what a reader of two minutes takes away, and the numbers behind it."""
+
+    claim: str
+    evidence: str
+    sources: tuple[Figures, ...]
+    """Parts of metrics files that all its numbers are from."""
+
+
+class Audit(NamedTuple):
+    """All that stages wrote to metrics files."""
+
+    counts: Figures
+    summary: Figures
+    resistance: Mapping[str, Figures]
+    """By role."""
+    pairwise: Sequence[Figures]
+    regimes: Figures
+    imprint: Mapping[str, Figures]
+    """By role."""
+    reward_shift: Figures
+    labelers: Figures
+    robustness: Figures
+    costs: Sequence[Figures]
+    level: float
+    """Share of intervals that hold the truth."""
+    dpl: Figures | None = None
+    """Of distributional reward models."""
+    hidden_context: Figures | None = None
+
+
+def in_order(roles: Sequence[str]) -> list[str]:
+    """Roles as a reader expects them: before, after, others, the baseline."""
+    first = [role for role in (CONTROL, ALIGNED) if role in roles]
+    return [*first, *(role for role in roles if role not in (*first, LENGTH)), *(role for role in roles if role == LENGTH)]
+
+
+# --- verdicts ---
+
+
+def tells(of: Figures, name: str, sample: Figures, zero: float = 0.0) -> int:
+    """1 where the interval of a figure lies above zero, -1 where it lies below, 0 where nothing can be told.
+
+    Parameters
+    ----------
+    sample
+        What has the number of `opening_prompts`; of fewer than `MIN_PROMPTS` nothing is told.
+    """
+    low, high = widest(of, name)
+    if low is None or high is None or not enough(sample):
+        return 0
+    return 1 if low > zero else -1 if high < zero else 0
+
+
+def apart(first: Figures, second: Figures, name: str, samples: Sequence[Figures]) -> int:
+    """1 where the interval of the first lies above that of the second, -1 where below, 0 where they meet or nothing can be told."""
+    (low, high), (other_low, other_high) = widest(first, name), widest(second, name)
+    if low is None or high is None or other_low is None or other_high is None or not all(map(enough, samples)):
+        return 0
+    return 1 if low > other_high else -1 if high < other_low else 0
+
+
+def agrees_more(figures: Figures, significant: float) -> int:
+    """1 where the first of two agrees with the human more often, -1 where less often; both the interval and McNemar's test must tell so."""
+    return tells(figures, "difference", figures) if mcnemar_p(figures) < significant else 0
+
+
+def told_by_holm(features: Mapping[str, Figures], significant: float) -> dict[int, list[str]]:
+    """Names of the features whose effect is above 0, below it, and cannot be told, after Holm's correction."""
+    told: dict[int, list[str]] = {1: [], -1: [], 0: []}
+    for name, of in features.items():
+        p, estimate = of.get("p_holm"), of.get("estimate")
+        told[0 if p is None or estimate is None or p >= significant else 1 if estimate > 0 else -1].append(name)
+    return told
+
+
+def widest(figures: Figures, name: str) -> tuple[Number, Number]:
+    """The outer ends of the interval and of the one that takes pairs as independent, where there is one.
+
+    Where all pairs of a group are alike, so are all resamples, and a bootstrap's interval has no width; Wilson's still has.
+    """
+    low, high = ends(figures, name)
+    other_low, other_high = ends(figures.at("independent_pairs"), name)
+    if low is None or high is None or other_low is None or other_high is None:
+        return low, high
+    return min(low, other_low), max(high, other_high)
+
+
+def ends(figures: Figures, name: str) -> tuple[Number, Number]:
+    """Both ends of a figure's interval."""
+    return figures.get(f"{name}_low"), figures.get(f"{name}_high")
+
+
+def shown_ends(figures: Figures, name: str) -> tuple[Number, Number]:
+    """The interval to show: by bootstrap, or the one for independent pairs where the former has no width."""
+    low, high = ends(figures, name)
+    independent = figures.at("independent_pairs")
+    other_low, other_high = ends(independent, name)
+    if name == "resistance" and independent.get("agreement_low") is not None:  # its interval is that of agreement, the other way round
+        other_low, other_high = (1 - independent.get(f"agreement_{end}") for end in ("high", "low"))
+    return (other_low, other_high) if low is not None and low == high and other_low is not None else (low, high)
+
+
+def with_named_ends(figure: str, features: Mapping[str, Figures]) -> list[tuple[str, Figures]]:
+    """Figures whose ends are named low and high, with ends that are named after the figure, as elsewhere."""
+    return [
+        (name, of._replace(content={**of.content, f"{figure}_low": of.get("low"), f"{figure}_high": of.get("high")}))
+        for name, of in features.items()
+    ]
+
+
+def enough(sample: Figures) -> bool:
+    """Whether a sample has the opening prompts from which on anything is told."""
+    return (sample.get("opening_prompts") or 0) >= MIN_PROMPTS
+
+
+def mcnemar_p(figures: Figures) -> float:
+    """p of McNemar's test, after Holm's correction where there is one; 1 where there is none."""
+    found = [figures.get("independent_pairs", name) for name in ("mcnemar_p_holm", "mcnemar_p")]
+    return next((float(p) for p in found if p is not None), 1.0)
+
+
+# --- words ---
+
+
+def shown_share(figures: Figures, name: str) -> str:
+    """A share in per cent, with the interval to show."""
+    return f"{percent(figures.get(name))} {within_percent(*shown_ends(figures, name))}"
+
+
+def shown_points(figures: Figures, name: str) -> str:
+    """A difference of two shares in percentage points, with its interval."""
+    return f"{points(figures.get(name))} {within_percent(*ends(figures, name))}"
+
+
+def shown_value(figures: Figures, name: str, shown: Callable[[Number], str] = number) -> str:
+    """A figure with its interval."""
+    return f"{shown(figures.get(name))} {within(*ends(figures, name))}"
+
+
+def shown_mcnemar(figures: Figures) -> str:
+    """McNemar's p, without a correction."""
+    test = figures.at("independent_pairs")
+    return f"McNemar {p_value(test.get('mcnemar_p'), test.get('mcnemar_log10_p'))}"
+
+
+def who_agrees_more(first: str, second: str, verdict: int) -> str:
+    """Words for a verdict on which of two agrees with the human more often."""
+    return {
+        1: f"{first} agrees with the human more often than {second}",
+        -1: f"{first} agrees with the human less often than {second}",
+        0: f"whether {first} or {second} agrees with the human more often cannot be told",
+    }[verdict]
+
+
+BOTH_TELL = "The exact McNemar test takes pairs as independent; told is what both interval and test tell."
+
+
+def holm_note(fit: Figures) -> str:
+    """Words on what is told of a fit with many features."""
+    return f"Told is what is significant after Holm's correction for {things(fit.get('tested'), 'test')}; intervals are of one at a time."
+
+
+def names_in_brackets(names: Sequence[str]) -> str:
+    """Names of features in brackets, after a blank; nothing where there is none."""
+    return f" ({', '.join(feature(name) for name in names)})" if names else ""
+
+
+def reason_in_brackets(figures: Figures) -> str:
+    """The reason why there is no figure or no interval, in brackets and after a blank; nothing where there is none."""
+    reason = figures.get("reason")
+    return f" [{reason}]" if reason else ""
+
+
+def as_sentence(words: str) -> str:
+    """Words that begin a sentence; the names of roles stay as they are."""
+    return words.replace("whether", "Whether", 1) if words.startswith("whether") else words
+
+
+def no_finding(what: str, reason: Any, *sources: Figures) -> Finding:
+    """A finding that there is none."""
+    return Finding(f"{what}: nothing can be said.", f"Why: {reason or 'no pair counts for it'}.", sources)

@@ -1,0 +1,144 @@
+"""Which features earn reward from aligned: by labels as they are and corrected by gold, against control, and where aligned resists."""
+
+from collections.abc import Mapping, Sequence
+
+from seal.report.figures import (
+    Figures,
+    Finding,
+    holm_note,
+    names_in_brackets,
+    no_finding,
+    reason_in_brackets,
+    shown_value,
+    tells,
+    told_by_holm,
+    with_named_ends,
+)
+from seal.report.wording import change, count, feature, number, p_value, things
+
+
+def imprint_of(found: Figures, aim: str, significant: float) -> Finding:
+    """What target features, spoilers, or the features that are neither (`other`) earn, by the labeler's labels as they are."""
+    fit = found.at("within_pair")
+    features = {name: fit.at("features", name) for name, of in (fit.get("features") or {}).items() if of.get("aim") == aim}
+    if not features:
+        return no_finding(f"Imprint of the {aim} features", f"the fit has no {aim} feature", fit.at("features"))
+    told = told_by_holm(features, significant)
+    said = [f"{feature(name)} {shown_value(of, 'in_sd', change)}{reason_in_brackets(of)}" for name, of in features.items()]
+    claim = f"Of the {things(len(features), f'{aim} feature')} in the fit, by the labeler's labels as they are, aligned {_rewards(told)}."
+    beside = found.at("within_pair_with_intercept")
+    stays = told_by_holm({name: beside.at("features", name) for name in told[1] + told[-1]}, significant)
+    evidence = (
+        f"Reward within a pair, in its standard deviations: {', '.join(said)}. On {things(found.get('pairs'), 'pair')} from "
+        f"{things(found.get('opening_prompts'), 'opening prompt')}, those of training with them. {holm_note(fit)}"
+    )
+    if told[1] or told[-1]:
+        evidence += (
+            f" Beside an intercept, which takes what being chosen earns whatever the features, {len(stays[1] + stays[-1]) or 'none'} of "
+            f"{len(told[1] + told[-1])} can still be told{names_in_brackets(stays[1] + stays[-1])}."
+        )
+    return Finding(claim, evidence, (fit.at("features"), fit.at("tested"), beside, found.at("pairs"), found.at("opening_prompts")))
+
+
+def _rewards(told: Mapping[int, Sequence[str]]) -> str:
+    more, less, unknown = (f"{len(told[sign]) or 'none'}{names_in_brackets(told[sign])}" for sign in (1, -1, 0))
+    ending = f"; of {unknown.partition(' ')[0]} no effect can be told" if told[0] else ""
+    return f"rewards {more} and penalises {less}{ending}"
+
+
+def corrected(found: Figures, significant: float) -> Finding:
+    """What target and spoiler features earn after correction for the labeler's errors."""
+    fit = found.at("corrected")
+    if not fit.get("features"):
+        return no_finding("Imprint corrected for the labeler's errors", fit.get("reason"), fit)
+    aims = {name: of.get("aim") for name, of in (found.get("within_pair", "features") or {}).items()}
+    features = {name: fit.at("features", name) for name in fit.get("features")}
+    told = told_by_holm(features, significant)
+    turned = [
+        name
+        for name, of in features.items()
+        if of.get("estimate") is not None and of.get("labels_only") is not None and of.get("estimate") * of.get("labels_only") < 0
+    ]
+    shown = {name: of for name, of in features.items() if name in told[1] + told[-1] or aims.get(name) in ("target", "spoiler")}
+    said = [
+        f"{feature(name)} {shown_value(of, 'estimate', change)}, by labels alone {change(of.get('labels_only'))}"
+        for name, of in with_named_ends("estimate", shown)
+    ]
+    claim = (
+        f"Corrected for the labeler's errors by gold of {things(fit.get('gold_pairs'), 'pair')}, of {things(len(features), 'feature')} "
+        f"aligned {_rewards(told)}."
+    )
+    evidence = (
+        f"Target and spoiler features and those that can be told, in units of the reward: {'; '.join(said) or 'none'}. The correction "
+        f"turns the sign of {len(turned)} of {len(features)}{names_in_brackets(turned)}. Labels of the pairs without gold enter with a "
+        f"weight of {number(fit.get('tuning'))} of 1; what is left rests on gold alone. {holm_note(fit)}"
+    )
+    return Finding(claim, evidence, (fit,))
+
+
+def beyond_features(found: Figures) -> Finding:
+    """What being chosen earns beyond what the features tell."""
+    fit = found.at("chosen_beyond_features")
+    if fit.get("estimate") is None:
+        return no_finding("What being chosen earns beyond the features", fit.get("reason"), fit)
+    claim = {
+        1: "Being the chosen text earns reward from aligned beyond all that the labels tell.",
+        -1: "Being the chosen text costs reward from aligned beyond all that the labels tell.",
+        0: "Whether being the chosen text earns reward from aligned beyond the labels cannot be told.",
+    }[tells(fit, "in_sd", found)]
+    return Finding(
+        claim,
+        f"{shown_value(fit, 'in_sd', change)} standard deviations of the reward, {p_value(fit.get('p'))}, on "
+        f"{things(found.get('pairs'), 'pair')}, those of training with them, which a model remembers.{reason_in_brackets(fit)}",
+        (fit, found.at("pairs")),
+    )
+
+
+def change_of_imprint(found: Figures, significant: float) -> Finding:
+    """Which features earn more or less than they earned from control."""
+    fit = found.at("change")
+    if not fit.get("features"):
+        return no_finding("Change of imprint from control to aligned", fit.get("reason"), fit)
+    features = {name: fit.at("features", name) for name in fit.get("features")}
+    told = told_by_holm(features, significant)
+    more, less = (f"{things(len(told[sign]), 'feature') if told[sign] else 'no feature'}" for sign in (1, -1))
+    claim = (
+        f"By the labeler's labels as they are, from control to aligned {more} came to earn more{names_in_brackets(told[1])} "
+        f"and {less} less{names_in_brackets(told[-1])}"
+        f"{f'; of {len(told[0])} no change can be told' if told[0] else ''}."
+    )
+    aims = {name: of.get("aim") for name, of in (found.get("within_pair", "features") or {}).items()}
+    shown = {name: of for name, of in features.items() if name in told[1] + told[-1] or aims.get(name) == "target"}
+    said = [
+        f"{feature(name)} {shown_value(of, 'estimate', change)}{reason_in_brackets(of)}" for name, of in with_named_ends("estimate", shown)
+    ]
+    return Finding(
+        claim,
+        f"In standard deviations of each role's reward, the target features and those that can be told: {', '.join(said) or 'none'}. "
+        f"On {things(found.get('pairs'), 'pair')}. {holm_note(fit)}",
+        (fit.at("features"), fit.at("tested"), found.at("pairs")),
+    )
+
+
+def misalignment(found: Figures, significant: float) -> Finding:
+    """Which features of either side go with misalignment of the aligned model."""
+    fit = found.at("misalignment")
+    features = {f"{side} {name}": fit.at(side, name) for side in ("chosen", "rejected") for name in (fit.get(side) or {})}
+    if not features:
+        return no_finding("Features that go with misalignment", fit.get("reason"), fit)
+    told = told_by_holm(features, significant)
+    either = (
+        f"{len(told[1])} go with resistance{names_in_brackets(told[1])} and {len(told[-1])} against it{names_in_brackets(told[-1])}"
+        if told[1] or told[-1]
+        else "none can be told to go with resistance of aligned or against it"
+    )
+    said = [
+        f"{feature(name)} {shown_value(of, 'estimate', change)}"
+        for name, of in with_named_ends("estimate", {name: features[name] for name in told[1] + told[-1]})
+    ]
+    return Finding(
+        f"Of {things(len(features), 'feature')} of either text, {either}.",
+        f"Effect on the share of pairs that aligned resists: {', '.join(said) or 'none told'}. It resists on "
+        f"{count(fit.get('misaligned'))} of {things(fit.get('pairs'), 'pair')}. {holm_note(fit)}",
+        (fit,),
+    )

@@ -1,0 +1,126 @@
+"""Whether rewards, agreement and labels survive other words, and whether flips of labels go with what becomes misaligned."""
+
+from seal.report.figures import ALIGNED, Figures, Finding, apart, mcnemar_p, no_finding, shown_points, shown_value, tells
+from seal.report.wording import count, feature, listed, percent, things, within_percent
+
+
+def reward_change(found: Figures, role: str = ALIGNED) -> Finding:
+    """How far a text's reward moves when it is reworded, and when nothing of it changes."""
+    names = ("all", role, "reward_change", "all_texts")
+    rewritten, trivial, second = (
+        found.at(*table, *names) for table in (("rewritten",), ("noise_floor", "trivial"), ("noise_floor", "second"))
+    )
+    if rewritten.get("mean_absolute") is None:
+        reason = found.get("rewritten", "all", role, "reward_change", "reason") or "no pair was reworded"
+        return no_finding(f"Rewards of {role} after rewording", reason, found.at("rewritten", "all"))
+    size = (
+        f"{shown_value(rewritten, 'mean_absolute')} standard deviations of the original rewards on average, "
+        f"on {things(rewritten.get('texts'), 'text')}"
+    )
+    sources = [rewritten]
+    if trivial.get("mean_absolute") is None:
+        claim = f"How much of the change of rewards by {role} after rewording is noise was not measured."
+        return Finding(claim, f"Rewording: {size}.", tuple(sources))
+    samples = [found.at("rewritten", "all"), found.at("noise_floor", "trivial", "all")]
+    claim = {
+        1: f"Rewording moves rewards by {role} more than a change that means nothing.",
+        -1: f"Rewording moves rewards by {role} less than a change that means nothing.",
+        0: f"Rewording cannot be told to move rewards by {role} more or less than a change that means nothing.",
+    }[apart(rewritten, trivial, "mean_absolute", samples)]
+    evidence = (
+        f"Rewording: {size}. A change that means nothing: {shown_value(trivial, 'mean_absolute')}, on "
+        f"{things(trivial.get('texts'), 'text')} and in the standard deviations of these. Told is what intervals that do not meet tell."
+    )
+    sources.append(trivial)
+    if second.get("mean_absolute") is not None:
+        evidence += f" Rewording anew: {shown_value(second, 'mean_absolute')}."
+        sources.append(second)
+    return Finding(claim, evidence, tuple(sources))
+
+
+def agreement_after_rewriting(found: Figures, significant: float, role: str = ALIGNED) -> Finding:
+    """Whether agreement with the human survives rewording."""
+    everything = found.at("rewritten", "all")
+    of = everything.at(role)
+    if not everything.get("pairs") or of.get("agreement_change") is None:
+        return no_finding(f"Agreement of {role} after rewording", "no pair was reworded", everything)
+    claim = {
+        1: f"After rewording {role} agrees with the human more often.",
+        -1: f"After rewording {role} agrees with the human less often.",
+        0: f"No change of {role}'s agreement with the human by rewording can be told.",
+    }[tells(of, "agreement_change", everything) if mcnemar_p(of) < significant else 0]
+    lost = of.at("became_misaligned")
+    low, high = (lost.get("independent_pairs", f"share_{end}") for end in ("low", "high"))
+    evidence = (
+        f"{percent(of.get('original_agreement'))} before, {percent(of.get('rewritten_agreement'))} after: "
+        f"{shown_points(of, 'agreement_change')}. Of {things(everything.get('pairs'), 'pair')} {count(lost.get('pairs'))} became "
+        f"misaligned, {percent(lost.get('share'))} {within_percent(low, high)}, an interval that takes pairs as independent."
+    )
+    beyond = found.at("beyond_noise", "trivial", "all", role)
+    sources = [everything.at("pairs"), of]
+    if beyond.get("became_misaligned") is not None:
+        evidence += f" More than after a change that means nothing: {shown_points(beyond, 'became_misaligned')}."
+        sources.append(beyond)
+    return Finding(claim, evidence, tuple(sources))
+
+
+def flips(found: Figures) -> Finding:
+    """Which labels flip when a text is reworded, and whether more often than after a change that means nothing."""
+    rates = _flip_rates(found.at("rewritten", "all", "flip_rates"))
+    if not rates:
+        return no_finding("Flips of labels after rewording", "no reworded text is labelled", found.at("rewritten", "all"))
+    most = max(rates, key=lambda name: rates[name].get("flip_rate"))
+    top = rates[most]
+    claim = (
+        f"After rewording no label flips more often than {most}: {percent(top.get('flip_rate'))}."
+        if top.get("flipped_pairs")
+        else "No label flips after rewording."
+    )
+    low, high = (top.get("independent_pairs", f"flip_rate_{end}") for end in ("low", "high"))
+    evidence = (
+        f"{count(top.get('flipped_pairs'))} of {things(top.get('labelled_pairs'), 'text')} {within_percent(low, high)}, an interval that "
+        "takes pairs as independent."
+    )
+    beyond = _flip_rates(found.at("beyond_noise", "trivial", "all", "flip_rates"))
+    sources = [found.at("rewritten", "all", "flip_rates")]
+    if beyond:
+        told: dict[int, list[str]] = {1: [], -1: [], 0: []}
+        for name, of in beyond.items():
+            told[tells(of, "flip_rate", found.at("beyond_noise", "trivial", "all"))].append(name)
+        more, less = (f"{len(told[sign])} ({listed(told[sign])})" if told[sign] else "none" for sign in (1, -1))
+        evidence += (
+            f" Of {things(len(beyond), 'label')}, {more} flip more often than after a change that means nothing, {less} less often; of "
+            f"{len(told[0]) or 'none'} that cannot be told. Each by its own interval."
+        )
+        sources.append(found.at("beyond_noise", "trivial", "all", "flip_rates"))
+    return Finding(claim, evidence, tuple(sources))
+
+
+def _flip_rates(figures: Figures) -> dict[str, Figures]:
+    """By side and feature, those that are known."""
+    return {
+        f"{feature(name)} of {side} texts": figures.at(name, side)
+        for name, sides in (figures.content or {}).items()
+        for side in sides
+        if figures.get(name, side, "flip_rate") is not None
+    }
+
+
+def robustness_scores(found: Figures, role: str = ALIGNED) -> Finding:
+    """Whether a flip of a label makes a pair more likely to become misaligned."""
+    fits = found.at("rewritten", "all", role, "robustness_scores", "all_pairs")
+    alone = fits.at("one_at_a_time")
+    if not alone:
+        return no_finding(f"Robustness scores of {role}", "no pair was reworded", found.at("rewritten", "all"))
+    told = count(alone.get("significant")) if alone.get("significant") else "none"
+    claim = f"Of {things(alone.get('coefficients'), 'kind')} of flips, {told} can be told to change how often {role} becomes misaligned."
+    joint, everything = fits.at("logistic"), found.at("rewritten", "all")
+    lost = everything.at(role, "became_misaligned", "pairs")
+    evidence = (
+        f"{count(lost.content)} of {things(everything.get('pairs'), 'pair')} became misaligned. Told is by one flip at a time, after Holm."
+    )
+    if joint and joint.get("coefficients") is None:
+        evidence += f" All flips together: no fit ({joint.get('reason')})."
+    elif joint:
+        evidence += f" All flips together: {count(joint.get('significant'))} of {count(joint.get('coefficients'))}."
+    return Finding(claim, evidence, (fits, lost, everything.at("pairs")))
