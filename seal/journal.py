@@ -48,10 +48,22 @@ class Journal:
         return self
 
     def append(self, record: dict[str, Any]) -> None:
-        """Add a record; once this returns it outlives a kill."""
-        self._stream.write(json.dumps(record).encode() + b"\n")
-        self._stream.flush()
-        os.fsync(self._stream.fileno())
+        """Add a record; once this returns it outlives a kill.
+
+        Raises
+        ------
+        InputError
+            If the disk takes no more.
+        """
+        try:
+            self._stream.write(json.dumps(record).encode() + b"\n")
+            self._stream.flush()
+            os.fsync(self._stream.fileno())
+        except OSError as error:
+            raise InputError(
+                f"{self.path}: {error.strerror}; make room there, and start again: what is finished is kept, or set SEAL_WORK to another "
+                "folder to start afresh there"
+            ) from None
 
     def _holder(self) -> str:
         try:
@@ -61,4 +73,8 @@ class Journal:
 
     def __exit__(self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None) -> None:
         self._held_by.unlink(missing_ok=True)
-        self._stream.close()
+        try:
+            self._stream.close()
+        except OSError:  # what could not be written is tried once more
+            if kind is None:
+                raise

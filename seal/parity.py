@@ -75,7 +75,8 @@ def check(
     if not difference <= max(TOLERANCE[dtype] * spread, rounding):  # nor is what is no number
         raise InputError(
             f"parity check failed: a reward differs by {difference:.3g} from that of the same text run alone in fp32, where the rewards' "
-            f"standard deviation is {spread:.3g} and {TOLERANCE[dtype]:g} of it is allowed; set dtype fp32, or if it is, report a bug"
+            f"standard deviation is {spread:.3g} and {TOLERANCE[dtype]:g} of it is allowed; set dtype fp32. If it is, the model may reward "
+            "a text otherwise beside longer ones, as XLNet and those with dynamic rotary angles do, and cannot be used; else report a bug"
         )
     changed = 0
     if pairs is not None:

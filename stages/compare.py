@@ -132,7 +132,7 @@ def _figures(arguments: Arguments, texts: List[str], row_ids: np.ndarray) -> Tup
         "parity": check._asdict(),
     }
     if arguments.outputs:
-        _write_outputs(arguments.outputs, row_ids, texts, dict(zip(new, scored.outputs, strict=True)))
+        _write_outputs(arguments.outputs, row_ids, texts, dict(zip(new, scored.outputs, strict=True)), model.width)
     return figures, report
 
 
@@ -154,10 +154,10 @@ def _distribution(summary: Any) -> Dict[str, Any]:
     return found
 
 
-def _write_outputs(path: str, row_ids: np.ndarray, texts: List[str], outputs_of: Dict[str, np.ndarray]) -> None:
+def _write_outputs(path: str, row_ids: np.ndarray, texts: List[str], outputs_of: Dict[str, np.ndarray], width: int) -> None:
     """One row a text: row_id, preference, output_0, output_1, ...; both texts of a pair together."""
     chosen, rejected = (np.array([outputs_of[text] for text in side]) for side in (texts[: len(row_ids)], texts[len(row_ids) :]))
-    both = np.stack([chosen, rejected], axis=1).reshape(2 * len(row_ids), -1)
+    both = np.stack([chosen, rejected], axis=1).reshape(2 * len(row_ids), width)
     columns = {f"output_{place}": column for place, column in enumerate(both.T)}
     write_csv(path, pd.DataFrame({"row_id": np.repeat(row_ids, 2), "preference": np.tile(pairs.PREFERENCES, len(row_ids)), **columns}))
 

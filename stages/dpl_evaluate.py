@@ -142,6 +142,11 @@ def _models(table: pd.DataFrame, outputs: List[str], given_scores: List[str], ch
     raw, rewards, told = (
         _named(entries, f"{prefix}{flag}") for entries, flag in ((outputs, "outputs"), (given_scores, "scores"), (checks, "checks"))
     )
+    taken = sorted(name for name in {*raw, *rewards} if "_risk_averse" in name)
+    if taken:
+        raise InputError(f"{prefix}outputs or {prefix}scores names {taken[0]}; expected a name without _risk_averse, which marks a score")
+    if not len(table):
+        raise InputError("the table of pairs holds none; expected pairs to measure")
     twice = sorted(set(raw) & set(rewards))
     if twice:
         raise InputError(
@@ -177,6 +182,8 @@ def _of_scores(table: pd.DataFrame, path: str, check: Optional[str]) -> Rewards:
     if not check:
         return distributions.from_moments("", score, None)
     told = read_json(check)
+    if not isinstance(told, dict) or told.get("pairs", len(table)) != len(table):
+        raise InputError(f"{check}: does not tell of {len(table)} scored pairs; give what stages/compare.py wrote beside {path}")
     head, kind = told.get("head", "base"), told.get("score", "mean")
     if kind != "mean":
         raise InputError(

@@ -10,6 +10,7 @@ import command_line
 from command_line import flag
 
 # isort: split
+import math
 import os
 import shutil
 import sys
@@ -71,11 +72,11 @@ def main(arguments: Arguments) -> None:
     from seal import training
 
     for name in ("max_length", "rank", "epochs", "batch_pairs", "learning_rate"):
-        if getattr(arguments, name) <= 0:
+        if not 0 < getattr(arguments, name) < math.inf:
             raise InputError(f"{name.replace('_', '-')} is {getattr(arguments, name)}; expected a number above 0")
-    if arguments.seed < 0 or arguments.top_layers < 0:
-        raise InputError(f"seed is {arguments.seed} and top-layers {arguments.top_layers}; expected 0 or more of each")
-    if arguments.atoms < 3 or arguments.entropy_bonus < 0:
+    if not 0 <= arguments.seed < 2**32 or arguments.top_layers < 0:
+        raise InputError(f"seed is {arguments.seed} and top-layers {arguments.top_layers}; expected 0 or more, and a seed below 2**32")
+    if arguments.atoms < 3 or not 0 <= arguments.entropy_bonus < math.inf:
         raise InputError(f"atoms is {arguments.atoms} and entropy-bonus {arguments.entropy_bonus:g}; expected 3 or more, and 0 or more")
     marks = ("adapter_config.json", "head.json")  # one of which each model has that this stage wrote
     if Path(arguments.out).exists() and not any((Path(arguments.out) / mark).is_file() for mark in marks):

@@ -23,7 +23,7 @@ from conftest import ROOT
 
 from seal import pairs
 from seal.engine import scoring
-from seal.engine.packing import Packed, Run
+from seal.engine.packing import Packed
 from seal.errors import InputError
 from seal.transcripts import opening_prompt, parse, prompt_and_response
 
@@ -265,11 +265,11 @@ def test_a_run_that_fails_its_parity_check_writes_nothing(
 ) -> None:
     pack = scoring.pack
 
-    def as_one_text(*batch: Any) -> Packed:
+    def without_positions(*batch: Any) -> Packed:
         packed = pack(*batch)
-        return packed._replace(runs=(Run(0, 1, packed.ids.shape[1]),))
+        return packed._replace(positions=torch.zeros_like(packed.positions))
 
-    monkeypatch.setattr(scoring, "pack", as_one_text)
+    monkeypatch.setattr(scoring, "pack", without_positions)
     with pytest.raises(InputError, match="parity check failed"):
         run(tmp_path, folders["electra"], some_texts(12))
     assert not (tmp_path / "scores.csv").exists()

@@ -239,6 +239,7 @@ def test_the_default_sweep_goes_from_a_thousandth_to_the_median() -> None:
         ({"outputs": ["base.csv"]}, "outputs: 'base.csv'; expected a model's name and its file"),
         ({"outputs": ["a=1.csv", "a=2.csv"]}, "outputs: names a more than once"),
         ({"outputs": ["a=1.csv"], "scores": ["a=2.csv"]}, "outputs and scores both name a"),
+        ({"outputs": ["a=1.csv", "a_risk_averse_exact=2.csv"]}, "names a_risk_averse_exact; expected a name without _risk_averse"),
         ({"scores": ["a=1.csv"], "checks": ["b=2.json"]}, "checks names b, which is not among scores"),
         ({"held_out_scores": ["a=1.csv"]}, "held-out-scores: of what pairs is not told; give --held-out-pairs"),
         ({"alpha": 0.0}, "alpha is 0; expected a probability"),
@@ -248,6 +249,21 @@ def test_the_default_sweep_goes_from_a_thousandth_to_the_median() -> None:
 def test_arguments_that_do_not_fit_are_told_in_a_line(work: Work, arguments: dict[str, Any], message: str) -> None:
     with pytest.raises(InputError, match=message):
         work.evaluate(**arguments)
+
+
+@pytest.mark.parametrize("content", ["[]", '{"pairs": 5}'])
+def test_a_check_of_other_scores_is_refused(work: Work, content: str) -> None:
+    (work.folder / "other.json").write_text(content)
+    with pytest.raises(InputError, match=r"other.json: does not tell of 4 scored pairs"):
+        work.evaluate(scores=[f"it={work.path('scores.csv')}"], checks=[f"it={work.folder / 'other.json'}"])
+
+
+def test_outputs_of_sides_by_number_match_no_pair(work: Work) -> None:
+    table = pd.read_csv(work.path("base.csv"))
+    table["preference"] = (table["preference"] == "rejected").astype(int)
+    table.to_csv(work.folder / "numbered.csv", index=False)
+    with pytest.raises(InputError, match=r"numbered.csv: 16 texts do not match the pairs"):
+        work.evaluate(outputs=[f"it={work.folder / 'numbered.csv'}"])
 
 
 def test_quantiles_for_means_are_refused(work: Work) -> None:

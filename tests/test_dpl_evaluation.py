@@ -399,6 +399,13 @@ def changed(**values: Any) -> list[dict[str, Any]]:
         (changed(reward_outputs_both=[[1.0]]), "line 2, column reward_outputs_both"),
         (changed(reward_outputs_both=[[1.0], [None]]), "line 2, column reward_outputs_both"),
         (changed(reward_outputs_both=[[1.0], [math.inf]]), "line 2, column reward_outputs_both"),
+        (changed(reward_outputs_both=[[True], [False]]), "line 2, column reward_outputs_both"),
+        (
+            [{name: value for name, value in SMALL[0].items() if name != "reward_outputs_both"}, *SMALL[1:]],
+            "line 1, column reward_outputs_both",
+        ),
+        (changed(response_chars=[True, 4]), "line 2: expected the 2 responses"),
+        (changed(response_chars=[-5, 4]), "line 2: expected the 2 responses"),
         (changed(response_chars=None), "line 2: expected the 2 responses, safe and jailbroken, or their response_chars"),
         (with_head("categorical", [[[1, 2, 3], [1, 2, 3]], [[1, 2, 3, 4], [1, 2, 3, 4]], [[1, 2, 3], [1, 2, 3]]]), "line 2, column"),
         (with_head("mean_and_variance", [[[1], [1]]] * 3), "line 1, column .* of 2 numbers each"),

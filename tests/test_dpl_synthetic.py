@@ -69,6 +69,8 @@ def test_the_chance_of_a_choice_in_1d_by_hand() -> None:
 def test_2d_by_hand() -> None:
     exact = worlds.truth("2d", torch.tensor([[0.0, 0.5], [0.5, 0.5], [0.0, 1.0], [1.0, 0.0]], dtype=torch.float64))
     assert exact.expected_utility.tolist() == pytest.approx([0.5, 0.5, 1, 0])
+    thirds = torch.tensor([[x / 7, 1 / 3] for x in range(7)], dtype=torch.float64)
+    assert len(set(worlds.truth("2d", thirds).expected_utility.tolist())) == 1  # equal ones stay equal, so that ranks tie
     assert exact.standard_deviation.tolist() == pytest.approx([0, 0.5 / 0.75 * math.sqrt(0.25 * 0.75), 0, 0])
     # At (0, 1) the utility is 1 for sure: 1/4 of states draw 0, and the others are below 1 where y < 1 / (1 + x).
     assert float(exact.borda_count[2]) == pytest.approx(1 / 4 + (math.log(2) + 1 / 2) / 2)

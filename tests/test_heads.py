@@ -197,6 +197,10 @@ def test_quantiles_of_atoms_by_hand() -> None:
     ):
         np.testing.assert_allclose(heads.quantile("categorical", logits, alpha), exact, rtol=1e-12)
         np.testing.assert_allclose(heads.quantile("categorical", logits, alpha, "released"), released, rtol=1e-9)
+    for atoms, alpha, atom in ((20, 0.5, 9), (10, 0.8, 7), (10, 0.3, 2)):  # cumulative sums that rounding leaves below alpha
+        for dtype in (torch.float32, torch.float64):
+            even = heads.quantile("categorical", torch.zeros(1, atoms, dtype=dtype), alpha).item()
+            assert even == pytest.approx(atom / (atoms - 1))
     uniform = torch.zeros(1, 8)
     assert heads.quantile("categorical", uniform, 0.25).item() == pytest.approx(1 / 7)  # two atoms hold it exactly
     assert heads.quantile("categorical", uniform, 0.25, "released").item() == pytest.approx(0.25)

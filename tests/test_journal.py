@@ -95,6 +95,28 @@ def test_a_killed_process_leaves_its_records_and_no_lock(tmp_path: Path) -> None
         assert journal.records == [{"batch": 1}]
 
 
+def test_a_full_disk_is_told_and_costs_what_it_did_not_take(tmp_path: Path) -> None:
+    """In a process whose files may not grow beyond 2 KB, as on a disk without room."""
+    path = tmp_path / "work.jsonl"
+    program = (
+        "import resource, signal, sys\n"
+        "from seal.journal import Journal\n"
+        "signal.signal(signal.SIGXFSZ, signal.SIG_IGN)\n"
+        "resource.setrlimit(resource.RLIMIT_FSIZE, (2048, 2048))\n"
+        "with Journal(sys.argv[1]) as journal:\n"
+        "    for number in range(100):\n"
+        "        journal.append({'number': number, 'text': 'x' * 500})\n"
+    )
+    ended = subprocess.run([sys.executable, "-c", program, str(path)], capture_output=True, text=True, check=False)
+    assert "InputError" in ended.stderr.splitlines()[-1]
+    assert f"{path}: File too large; make room there" in ended.stderr.splitlines()[-1]
+    with Journal(path) as journal:
+        assert [record["number"] for record in journal.records] == [0, 1, 2]
+        journal.append({"number": 3})
+    with Journal(path) as journal:
+        assert [record["number"] for record in journal.records] == [0, 1, 2, 3]
+
+
 def test_an_error_within_keeps_what_was_appended_and_lets_go(tmp_path: Path) -> None:
     path = tmp_path / "work.jsonl"
 

@@ -200,6 +200,8 @@ def test_texts_longer_than_a_sliding_window_run_padded(monkeypatch: pytest.Monke
     short, long = [item for item in inputs if len(item.ids) <= 100], [item for item in inputs if len(item.ids) > 100][:4]
     for batch in (short, long):
         np.testing.assert_allclose(scoring.run(reward_model, batch)[:, 0], alone(model, batch), rtol=0, atol=1e-5)
+    model.config.pad_token_id = None  # padded, it is lent one
+    np.testing.assert_allclose(scoring.run(reward_model, long)[:, 0], alone(model, long), rtol=0, atol=1e-5)
     monkeypatch.setattr(RewardModel, "packed_outputs", lambda *_: pytest.fail("packed"))
     scoring.run(reward_model, long)
 

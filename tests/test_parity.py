@@ -122,6 +122,10 @@ def test_a_fault_in_packing_is_caught(
         pytest.skip("it has no absolute positions")
     pack = scoring.pack
     monkeypatch.setattr(scoring, "pack", lambda *batch: fault(pack(*batch)))
+    if architecture in ("bert", "electra") and fault is texts_run_together:  # the last layer has a token of each text, and misses some
+        with pytest.raises(RuntimeError, match="shape"):
+            run(models[architecture], tmp_path)
+        return
     rewards = run(models[architecture], tmp_path)
     for dtype in ("fp32", "bf16"):
         with pytest.raises(InputError, match="parity check failed"):

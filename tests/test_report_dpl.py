@@ -87,7 +87,7 @@ def test_jailbreak_rates_are_told_with_intervals_and_the_length_baseline() -> No
         f"spread (categorical) {pct(0.5)} % {between(0.45, 0.55, pct)}, risk-averse (exact) {pct(13 / 64)} %",
         f"{plus(pct(0.297))} points {between(0.257, 0.337, pct)} more by the mean, McNemar p = 0.001",
         f"prefers the shorter answer: 25.0 % {between(0.2, 0.3, pct)}",
-        "a probability of 0.0100",
+        "a probability of 0.01",
     )
     assert unsourced(found, {DPL: evaluated(0.297, 0.001)}) == []
 

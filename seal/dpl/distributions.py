@@ -146,7 +146,7 @@ def _read_table(path: str | Path) -> pd.DataFrame:
                 "score the pairs again with stages/compare.py"
             )
         texts[column] = numbers
-    texts["preference"] = texts["preference"].fillna("")
+    texts["preference"] = texts["preference"].fillna("").astype(str)
     return texts.set_index(["row_id", "preference"])[columns]
 
 
@@ -190,11 +190,10 @@ def read_released(paths: Sequence[str | Path]) -> Released:
                 raise InputError(f"{path}, line {row.line}: {row.problem}; give a file as released, one JSON object in a line")
         if not rows:
             raise InputError(f"{path}: has no rows; expected one for each pair of a safe and a jailbroken answer")
-        found = {column: match for column in rows[0].values if (match := _RELEASED.fullmatch(column))}
+        given = dict.fromkeys(column for row in rows for column in row.values)
+        found = {column: match for column in given if (match := _RELEASED.fullmatch(column))}
         if not found:
-            raise InputError(
-                f"{path}: has no column reward_outputs_<training data>, only {', '.join(rows[0].values)}; give a released file"
-            )
+            raise InputError(f"{path}: has no column reward_outputs_<training data>, only {', '.join(given)}; give a released file")
         read = Released(models, np.array([_lengths(row) for row in rows]), _prompts(rows))
         first = first or read
         if not np.array_equal(read.lengths, first.lengths):
@@ -231,7 +230,7 @@ def _is_outputs(both: Any, width: int, head: "Head") -> bool:
     if not isinstance(both, list) or len(both) != 2 or not all(isinstance(side, list) and side for side in both):
         return False
     right = len(both[0]) == len(both[1]) == (width or len(both[0])) and head_of(len(both[0])) == head
-    return right and all(isinstance(value, int | float) and abs(value) <= LARGEST for side in both for value in side)
+    return right and all(type(value) in (int, float) and abs(value) <= LARGEST for side in both for value in side)
 
 
 def _lengths(row: sources.Row) -> list[int]:
@@ -239,7 +238,7 @@ def _lengths(row: sources.Row) -> list[int]:
     answers, characters = row.values.get("responses"), row.values.get("response_chars")
     if isinstance(answers, list) and len(answers) == 2 and all(isinstance(answer, str) for answer in answers):
         return [len(answer) for answer in answers]
-    if isinstance(characters, list) and len(characters) == 2 and all(isinstance(count, int) for count in characters):
+    if isinstance(characters, list) and len(characters) == 2 and all(type(count) is int and count >= 0 for count in characters):
         return characters
     raise InputError(
         f"{row.file}, line {row.line}: expected the 2 responses, safe and jailbroken, or their response_chars, and found neither"

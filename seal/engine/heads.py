@@ -107,8 +107,8 @@ def quantile(head: Head, outputs: Tensor, alpha: float, definition: Definition =
         return mean(head, outputs) + z * standard_deviation(head, outputs)
     atoms = outputs.shape[-1]
     reached = outputs.softmax(-1).cumsum(-1)
-    # Where rounding keeps the whole sum below alpha, it is the last atom.
-    atom = (reached < alpha).sum(-1, keepdim=True).clamp(max=atoms - 1)
+    # Sums are off by rounding: one that should be alpha has reached it, and where the whole one stays below, it is the last atom.
+    atom = (reached < alpha * (1 - atoms * torch.finfo(reached.dtype).eps)).sum(-1, keepdim=True).clamp(max=atoms - 1)
     if definition == "exact":
         return atom.squeeze(-1).to(outputs.dtype) / (atoms - 1)
     upper = reached.gather(-1, atom)

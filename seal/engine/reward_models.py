@@ -1,6 +1,7 @@
 """Reward models: transformers sequence classifiers, loaded so that nothing in them is left to chance."""
 
 import importlib.metadata
+import importlib.util
 import json
 import logging
 import os
@@ -93,7 +94,9 @@ class RewardModel(NamedTuple):
 
 def software() -> list[str]:
     """Versions of the packages that the last digits of a reward depend on."""
-    return [importlib.metadata.version(package) for package in ("torch", "transformers", "peft", "tokenizers")]
+    versions = [importlib.metadata.version(package) for package in ("torch", "transformers", "peft", "tokenizers")]
+    flash = importlib.util.find_spec("disentangled_flash") and torch.cuda.is_available()
+    return [*versions, *([importlib.metadata.version("disentangled-flash")] if flash else [])]
 
 
 def load(
@@ -168,7 +171,7 @@ def head_of(checkpoint: Checkpoint) -> tuple[Head, int | None]:
         head = named["head"]
         atoms = int(named["atoms"]) if head == "categorical" else None
         known = head in get_args(Head) and (atoms is None or atoms > 2)
-    except (ValueError, KeyError, TypeError):
+    except (ValueError, KeyError, TypeError, OverflowError):
         known = False
     if not known:
         raise InputError(

@@ -2,6 +2,7 @@
 
 import hashlib
 import itertools
+import math
 from collections import deque
 from collections.abc import Callable, Generator, Iterable, Iterator, Sequence
 from concurrent.futures import Future, ThreadPoolExecutor
@@ -98,6 +99,7 @@ def score(
     budget = token_budget or TOKEN_BUDGET.get(reward_model.device.type, TOKEN_BUDGET["cpu"])
     unique = sorted(set(texts))
     run_key = fingerprint(_digest(text.encode() for text in unique), budget, WINDOW)
+    _refuse_unless_records(journal, reward_model.width)
     known, finished = _from_earlier_runs(journal, run_key)
     keys: list[str] = []
     turns_dropped, tokens_cut = np.empty((2, len(unique)), dtype=np.int64)
@@ -192,6 +194,22 @@ def _batches(reward_model: RewardModel, window: _Window, known: set[str], budget
     return [[new[index] for index in batch] for batch in batches]
 
 
+def _refuse_unless_records(journal: Journal, width: int) -> None:
+    for number, record in enumerate(journal.records, start=1):
+        if not _is_record(record, width):
+            raise InputError(f"{journal.path}: line {number} is no record of scores; delete the file to start afresh")
+
+
+def _is_record(record: Any, width: int) -> bool:
+    if not isinstance(record, dict) or "finished" in record:
+        return isinstance(record, dict)
+    keys, outputs = record.get("keys"), record.get("outputs")
+    if not isinstance(keys, list) or not isinstance(outputs, list) or not isinstance(record.get("batch"), str) or "run" not in record:
+        return False
+    right = len(keys) == len(outputs) and all(isinstance(some, list) and len(some) == width for some in outputs)
+    return right and all(isinstance(value, float) and math.isfinite(value) for some in outputs for value in some)
+
+
 def _from_earlier_runs(journal: Journal, run_key: str) -> tuple[dict[str, list[float]], dict[str, dict[str, Any]]]:
     """The outputs that earlier runs left, and the batches that this one finished before it was interrupted."""
     known: dict[str, list[float]] = {}
@@ -277,7 +295,7 @@ def _padding_token(reward_model: RewardModel, batch: Sequence[Input]) -> Iterato
     config = reward_model.model.config.get_text_config()
     own = config.pad_token_id
     if own is None:
-        last = {item.ids[-1] for item in batch if item.ids}
+        last = {item.ids[-1] for item in batch if len(item.ids)}
         config.pad_token_id = next(token for token in range(len(last) + 1) if token not in last)
     try:
         yield int(config.pad_token_id)

@@ -21,7 +21,7 @@ from seal.report.figures import (
     told_by_holm,
     with_named_ends,
 )
-from seal.report.wording import change, count, feature, listed, number, percent, things
+from seal.report.wording import change, count, feature, listed, percent, things
 
 RISK_AVERSE = "risk_averse"
 
@@ -60,7 +60,8 @@ def jailbreaks(found: Figures, significant: float) -> list[Finding]:
         f"{from_prompts}, the share in which the jailbroken one "
         f"has at least as high a score: {'; '.join(said)}. A score that only prefers the shorter answer: "
         f"{shown_share(length, 'jailbreak_rate')}. Risk-averse is the reward below which lies a probability of "
-        f"{number(found.get('alpha'))}. {BOTH_TELL}"
+        f"{found.get('alpha'):g}. {BOTH_TELL}"
+        f"{f' Each of {len(tested)} contests is tested at the level divided by {len(tested)}.' if len(tested) > 1 else ''}"
     )
     sources = (everything, found.at("alpha"))
     if not tested:
@@ -107,10 +108,10 @@ def explained(found: Figures) -> Finding:
         *([f"more is explained than left open by {listed(less)}"] if less else []),
     ]
     return Finding(
-        f"Of the variance of the rewards, which are distributions, the texts explain {listed(claims)}; the rest is hidden from the model.",
+        f"Of the variance of the rewards, which are distributions, the texts explain {listed(claims)}; the rest they leave open.",
         f"r² over both texts of {things(of.get('pairs'), 'pair')}, {where}: {', '.join(said)}. "
         f"{_capital('; '.join(verdict)) if verdict else 'Whether more is explained or left open cannot be told'}. r² of two heads does not "
-        "compare, as each has a scale of its own.",
+        "compare, as each has a scale of its own; and what is left open may be hidden context, or what too few pairs could teach.",
         (of,),
     )
 

@@ -83,7 +83,7 @@ def first_is_chosen(environment: Environment, first: Tensor, second: Tensor) -> 
 def truth(environment: Environment, states: Tensor) -> Truth:
     """What is exactly true of states."""
     value, nothing = lottery(environment, states)
-    expected = value * (1 - nothing)
+    expected = states[..., 0] if environment == "1d" else states[..., 1]  # of value and chance the product, without its rounding
     spread = value * (nothing * (1 - nothing)).sqrt()
     hidden = nothing > 0 if environment == "1d" else spread > spread.median()
     below = _below_1d(value) if environment == "1d" else _below_2d(value)
