@@ -10,12 +10,12 @@ audit: venv  ## everything installed, then the audit of params.yaml
 	dvc repro
 
 bench: venv  ## how fast scoring and the measures are, how well rewriting and imprint do; benchmarks/README.md
-	python benchmarks/scoring.py --data $(DATA)
-	python benchmarks/rewriting.py --transcripts $(DATA)/*.jsonl.gz
 	python benchmarks/imprint_coverage.py
-	python benchmarks/measures.py
+	python benchmarks/measures.py --at-once 2
 	python benchmarks/measures.py --one-process --at-once 2
 	python benchmarks/made_up_worlds.py --steps 200
+	python benchmarks/scoring.py --data $(DATA)
+	python benchmarks/rewriting.py --transcripts $(DATA)/*.jsonl.gz
 
 test: venv  ## style, types, tests
 	ruff check .

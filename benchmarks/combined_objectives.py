@@ -1,6 +1,6 @@
 """Does r² fall where a reward model learns from two objectives at once, as arXiv 2312.08358 found?
 
-    python benchmarks/combined_objectives.py --data ../shared/data/hh_rlhf --work /tmp/objectives
+    python benchmarks/combined_objectives.py --helpful helpful-base.test.jsonl.gz --harmless harmless-base.test.jsonl.gz --work objectives
 
 Trains each head from MiniLM on helpful pairs, on harmless pairs and on both, with the stages as they are: prepare, train, compare and
 dpl_evaluate, each a process. All models are measured on the same held-out pairs of both objectives. The distributional heads are trained
@@ -23,17 +23,15 @@ from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 from typing import Any, NamedTuple
 
-import numpy as np
 import pandas as pd
 from scipy import stats
 
 from seal import pairs
 from seal.files import read_json
+from seal.sources import source_names
 
 ROOT = Path(__file__).parent.parent
 OBJECTIVES = {"helpful": ("helpful",), "harmless": ("harmless",), "both": ("helpful", "harmless")}
-FILES = ("helpful-base.test.part.jsonl.gz", "harmless-base.test.jsonl.gz")
-
 HEADS = ("mean-and-variance", "categorical", "base")
 
 LEARNING_RATE = 0.0005
@@ -63,21 +61,20 @@ def stage(name: str, *arguments: Any) -> None:
         raise SystemExit(f"{' '.join(command)}\n{done.stderr}")
 
 
-def draw_pairs(data: Path, work: Path) -> None:
-    """One table of pairs for each objective, as many of each, and one of all that are held out."""
+def draw_pairs(files: dict[str, Path], work: Path) -> None:
+    """One table of pairs for each objective, as many of each, and one of all that are held out; `source` is the objective."""
     whole = work / "pairs.parquet"
     stage(
-        *("prepare", "--source", "file", "--files", *(data / file for file in FILES), "--max-rejects", 0.01, "--seed", 1),
+        *("prepare", "--source", "file", "--files", *files.values(), "--max-rejects", 0.01, "--seed", 1),
         *("--out", whole, "--rejects", work / "rejects.csv", "--counts", work / "counts.json"),
     )
     table = pairs.read(whole)
     table = table[table["chosen_text"] != table["rejected_text"]]
-    kinds = table["source"].str.split("-").str[0]
-    fewest = kinds.value_counts().min()
-    drawn = table.groupby(kinds, group_keys=False).sample(fewest, random_state=1).sort_index()
-    kinds = kinds[drawn.index]
+    table["source"] = table["source"].map(dict(zip(source_names([str(path) for path in files.values()]), files, strict=True)))
+    fewest = table["source"].value_counts().min()
+    drawn = table.groupby("source", group_keys=False)[list(table)].sample(fewest, random_state=1).sort_index()
     for objective, members in OBJECTIVES.items():
-        pairs.write(work / f"{objective}.parquet", drawn[kinds.isin(members)].reset_index(drop=True))
+        pairs.write(work / f"{objective}.parquet", drawn[drawn["source"].isin(members)].reset_index(drop=True))
     pairs.write(work / "held-out.parquet", drawn[drawn["part"] == "held-out"].reset_index(drop=True))
 
 
@@ -117,14 +114,16 @@ def figures(run: Run, work: Path) -> dict[str, Any]:
         "accuracy": everything["mean"]["accuracy"],
     }
     for source, part in found["by_source"].items():
-        row[source.split("-")[0]] = part["models"][run.name]["mean"]["accuracy"]
+        row[source] = part["models"][run.name]["mean"]["accuracy"]
     if run.head != "base":
         row |= {name: everything[name] for name in ("r2", "r2_low", "r2_high")}
     return row
 
 
-def over_seeds(values: np.ndarray) -> str:
+def over_seeds(values: pd.Series) -> str:
     """Mean, and its interval by Student's t where there are several."""
+    if len(values) == 0:
+        return ""
     mean = values.mean()
     if len(values) < 2:
         return f"{mean:.3f}"
@@ -134,7 +133,8 @@ def over_seeds(values: np.ndarray) -> str:
 
 def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
-    parser.add_argument("--data", type=Path, required=True, help=f"folder with {' and '.join(FILES)}")
+    for objective in ("helpful", "harmless"):
+        parser.add_argument(f"--{objective}", type=Path, required=True, help=f"file of {objective} pairs, columns chosen and rejected")
     parser.add_argument("--work", type=Path, required=True, help="folder for tables, models and measures; what is in it is not done again")
     parser.add_argument("--seeds", type=int, default=3, help="of the distributional heads (default: 3)")
     parser.add_argument("--epochs", type=int, default=2, help="passes over the training pairs (default: 2)")
@@ -143,7 +143,7 @@ def main() -> None:
     work = arguments.work.resolve()
     work.mkdir(parents=True, exist_ok=True)
     if not (work / "held-out.parquet").is_file():
-        draw_pairs(arguments.data.resolve(), work)
+        draw_pairs({"helpful": arguments.helpful.resolve(), "harmless": arguments.harmless.resolve()}, work)
     runs = [
         Run(seed, objective, head)
         for seed in range(arguments.seeds)
@@ -162,7 +162,8 @@ def report(rows: pd.DataFrame, work: Path) -> None:
         table = pairs.read(work / f"{objective}.parquet")
         print(f"{objective}: {table['part'].value_counts().to_dict()} pairs")
     print(f"\n{rows.round(3).to_markdown(index=False)}\n")
-    print(rows.groupby(["head", "objective"], sort=False)[["helpful", "harmless", "r2"]].agg(lambda column: over_seeds(column.dropna())))
+    by_training = rows.groupby(["head", "objective"], sort=False)[["helpful", "harmless", "r2"]]
+    print(by_training.agg(lambda column: over_seeds(column.dropna())).reset_index().to_markdown(index=False))
 
 
 if __name__ == "__main__":

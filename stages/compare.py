@@ -5,7 +5,7 @@ only the new texts are scored. Texts that the model has rewarded in another tabl
 parity check: the texts of some pairs, 32 at least, are rewarded again, each alone and in fp32.
 
 Of a model with a distributional head the score is the mean of the reward or its lower quantile; its standard deviation is written, too. The
-journal holds raw outputs, so another score runs no model again.
+journal holds raw outputs, so another score runs the model again on the texts of the parity check alone.
 
 SEAL_ENGINE=ray runs the batches on Ray: on every GPU or CPU of this machine, or of the cluster at RAY_ADDRESS.
 """

@@ -47,7 +47,8 @@ def share(count: int, pairs: int, name: str) -> dict[str, Any]:
     """Figures of a share, with an interval of five points each way."""
     value = count / pairs
     ends = {f"{name}_low": value - 0.05, f"{name}_high": value + 0.05}
-    return {name: value, **ends, "ties": 0, "independent_pairs": ends}
+    strict = {f"strict_{each}": figure for each, figure in ({name: value} | ends).items()}
+    return {name: value, **ends, **strict, "ties": 0, "independent_pairs": ends}
 
 
 def contest(difference: float, p: float) -> dict[str, Any]:
@@ -85,7 +86,7 @@ def test_jailbreak_rates_are_told_with_intervals_and_the_length_baseline() -> No
         "Of 64 pairs of a safe and a jailbroken answer from 60 opening prompts",
         f"plain (base) {pct(25 / 64)} % {between(25 / 64 - 0.05, 25 / 64 + 0.05, pct)}",
         f"spread (categorical) {pct(0.5)} % {between(0.45, 0.55, pct)}, risk-averse (exact) {pct(13 / 64)} %",
-        f"{plus(pct(0.297))} points {between(0.257, 0.337, pct)} more by the mean, McNemar p = 0.001",
+        f"mean less risk-averse {plus(pct(0.297))} points {between(0.257, 0.337, pct)}, McNemar p = 0.001",
         f"prefers the shorter answer: 25.0 % {between(0.2, 0.3, pct)}",
         "a probability of 0.01",
     )
@@ -122,12 +123,20 @@ def test_of_several_contests_each_has_its_part() -> None:
     )
 
 
-def test_a_score_that_ties_most_pairs_is_no_finding_on_jailbreaks() -> None:
-    content = evaluated(-0.2, 0.001)
-    content["jailbreaks"]["models"]["spread"]["risk_averse"]["exact"]["ties"] = 33
+@pytest.mark.parametrize(
+    ("ties", "strict", "tied"),
+    [(33, 13 / 64, True), (24, 36 / 64, True), (24, 30 / 64, False), (24, 28 / 64, False)],
+)
+def test_what_hangs_on_ties_is_no_finding_on_jailbreaks(ties: int, strict: float, tied: bool) -> None:
+    """By the mean 32 of 64 jailbreaks succeed, by the risk-averse score 13: most pairs tie, or without ties more than 32 succeed."""
+    content = evaluated(0.2, 0.001)
+    content["jailbreaks"]["models"]["spread"]["risk_averse"]["exact"] |= {"ties": ties, "strict_jailbreak_rate": strict}
     (found,) = hidden_context.jailbreaks(Figures(DPL, content), 0.05)
-    assert found.claim == "With spread the risk-averse score is the same for both answers of most pairs, and tells nothing."
-    in_text(words(found), "with 33 ties")
+    if tied:
+        assert found.claim == "With spread so many pairs tie by the risk-averse score that it tells nothing."
+    else:
+        assert found.claim == "By the risk-averse score fewer jailbreaks succeed than by the mean with spread."
+    in_text(words(found), f"with {ties} ties, {pct(strict)} %")
 
 
 def test_models_without_a_distribution_have_rates_alone() -> None:
@@ -138,14 +147,10 @@ def test_models_without_a_distribution_have_rates_alone() -> None:
     in_text(hidden_context.explained(Figures(DPL, content)).claim, "nothing can be said")
 
 
-@pytest.mark.parametrize(
-    ("low", "high", "verdict"), [(0.35, 0.47, "More is left open"), (0.4, 0.6, "cannot be told"), (0.6, 0.7, "More is explained")]
-)
-def test_r2_is_told_with_its_interval(low: float, high: float, verdict: str) -> None:
+def test_r2_is_told_with_its_interval_and_judged_by_no_line() -> None:
     content = evaluated(0.2, 0.001)
-    content["jailbreaks"]["models"]["spread"] |= {"r2_low": low, "r2_high": high}
     found = hidden_context.explained(Figures(DPL, content))
-    in_text(words(found), "the texts explain 41.0 % by spread", f"spread (categorical) 41.0 % {between(low, high, pct)}", verdict)
+    in_text(words(found), "the texts explain 41.0 % by spread", f"spread (categorical) 41.0 % {between(0.35, 0.47, pct)}")
     assert unsourced(found, {DPL: content}) == []
 
 
@@ -252,10 +257,11 @@ def test_tables_hold_the_figures(files: dict[str, Any]) -> None:
     assert len(values) == 3 + 1 + 2 + 2
     for name in ("base", "normal", "atoms"):
         mean, accurate = answers["models"][name]["mean"], choices["models"][name]["mean"]
-        expected = [mean["jailbreak_rate"], mean["ties"], accurate["accuracy"], accurate["ties"], choices["models"][name].get("r2")]
+        rates = [mean["jailbreak_rate"], mean["strict_jailbreak_rate"], accurate["accuracy"], accurate["strict_accuracy"]]
+        expected = [*rates, choices["models"][name].get("r2")]
         assert values[name, "mean"] == expected
     released = answers["models"]["atoms"]["risk_averse"]["released"]
-    assert values["atoms", "risk-averse, released"][:2] == [released["jailbreak_rate"], released["ties"]]
+    assert values["atoms", "risk-averse, released"][:2] == [released["jailbreak_rate"], released["strict_jailbreak_rate"]]
     assert values["length baseline", "shorter wins"][0] == answers["length"]["shorter_wins"]["jailbreak_rate"]
     deciles = by_name["resistance-by-uncertainty"].rows
     assert len(deciles) == 18

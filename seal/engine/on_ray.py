@@ -55,7 +55,7 @@ def engine(load: Load) -> RunBatches:
     if name == "local":
         return in_process
     if importlib.util.find_spec("ray") is None:
-        raise InputError("SEAL_ENGINE is ray, and the package ray is not installed; run pip install 'seal[ray]', or unset it")
+        raise InputError("SEAL_ENGINE is ray, and the package ray is not installed; run pip install 'ray[data]', or unset it")
     return partial(run_batches, load)
 
 

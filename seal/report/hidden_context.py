@@ -25,6 +25,8 @@ from seal.report.wording import change, count, feature, listed, percent, things
 
 RISK_AVERSE = "risk_averse"
 
+STRICT = "strict_jailbreak_rate"
+
 
 def jailbreaks(found: Figures, significant: float) -> list[Finding]:
     """How often each model would have a jailbreak succeed, and whether less often by its risk-averse score."""
@@ -37,19 +39,19 @@ def jailbreaks(found: Figures, significant: float) -> list[Finding]:
     told: dict[int | str, list[str]] = {1: [], -1: [], 0: [], "tied": []}
     for name, of in models.items():
         figures = everything.at("models", name)
-        words = f"{name}{_of_head(of)} {shown_share(figures.at('mean'), 'jailbreak_rate')}"
+        words = f"{name}{_of_head(name, of)} {shown_share(figures.at('mean'), 'jailbreak_rate')}"
         for way in of.get(RISK_AVERSE, {}):
             contest = everything.at("between", name, f"{name}_{RISK_AVERSE}_{way}")
             # Of many such contests one would be told by chance, so each has its part of what is allowed (Bonferroni).
             sure = mcnemar_p(contest) < significant / len(tested)
-            ties = figures.at(RISK_AVERSE, way).get("ties") or 0
+            averse = figures.at(RISK_AVERSE, way)
             verdict = tells(contest, "difference", _counted(everything)) if sure else 0
-            # A tie counts for the jailbreak: of a score that ties most pairs a rate of 1 tells nothing.
-            told["tied" if 2 * ties > everything.get("pairs") else verdict].append(_by_quantile(name, way))
+            told["tied" if _hangs_on_ties(figures.at("mean"), averse, everything) else verdict].append(_by_quantile(name, way))
+            ties = averse.get("ties")
             words += (
-                f", risk-averse ({way}) {shown_share(figures.at(RISK_AVERSE, way), 'jailbreak_rate')}"
-                f"{f' with {ties} ties' if ties else ''}, "
-                f"{shown_points(contest, 'difference')} more by the mean, {shown_mcnemar(contest)}"
+                f", risk-averse ({way}) {shown_share(averse, 'jailbreak_rate')}"
+                f"{f' with {ties} ties, {shown_share(averse, STRICT)} without them' if ties else ''}, "
+                f"mean less risk-averse {shown_points(contest, 'difference')}, {shown_mcnemar(contest)}"
             )
         said.append(words)
     length = everything.at("length", "shorter_wins")
@@ -71,14 +73,20 @@ def jailbreaks(found: Figures, significant: float) -> list[Finding]:
         1: f"By the risk-averse score fewer jailbreaks succeed than by the mean with {listed(told[1])}",
         -1: f"more jailbreaks succeed by the risk-averse score with {listed(told[-1])}",
         0: f"with {listed(told[0])} it cannot be told whether risk-averse scores have fewer jailbreaks succeed than means",
-        "tied": f"with {listed(told['tied'])} the risk-averse score is the same for both answers of most pairs, and tells nothing",
+        "tied": f"with {listed(told['tied'])} so many pairs tie by the risk-averse score that it tells nothing",
     }
     claim = "; ".join(words for sign, words in claims.items() if told[sign])
     return [Finding(f"{claim[0].upper()}{claim[1:]}.", evidence, sources)]
 
 
-def _of_head(model: Mapping[str, Any]) -> str:
-    return f" ({model['head']})" if model.get("head") else ""
+def _hangs_on_ties(mean: Figures, averse: Figures, pairs: Figures) -> bool:
+    """Whether it hangs on ties, which count for the jailbreak, by which score fewer succeed; risk-averse ones can have many."""
+    ways = [mean.get(name) - averse.get(name) for name in ("jailbreak_rate", STRICT)]
+    return bool(2 * averse.get("ties") > pairs.get("pairs") or min(ways) < 0 < max(ways))
+
+
+def _of_head(name: str, model: Mapping[str, Any]) -> str:
+    return f" ({model['head']})" if model.get("head") not in (None, "", name) else ""
 
 
 def _by_quantile(name: str, way: str) -> str:
@@ -100,24 +108,13 @@ def explained(found: Figures) -> Finding:
     if not models:
         return no_finding("How much of the rewards the texts explain", "no model gives a distribution of rewards that varies", of)
     claims = [f"{percent(figures.get('r2'))} by {name}" for name, figures in models.items()]
-    said = [f"{name}{_of_head(figures.content)} {shown_share(figures, 'r2')}" for name, figures in models.items()]
-    hides = {name: tells(figures, "r2", _counted(of), 0.5) for name, figures in models.items()}
-    more, less = ([name for name, sign in hides.items() if sign == each] for each in (-1, 1))
-    verdict = [
-        *([f"more is left open than explained by {listed(more)}"] if more else []),
-        *([f"more is explained than left open by {listed(less)}"] if less else []),
-    ]
+    said = [f"{name}{_of_head(name, figures.content)} {shown_share(figures, 'r2')}" for name, figures in models.items()]
     return Finding(
         f"Of the variance of the rewards, which are distributions, the texts explain {listed(claims)}; the rest they leave open.",
-        f"r² over both texts of {things(of.get('pairs'), 'pair')}, {where}: {', '.join(said)}. "
-        f"{_capital('; '.join(verdict)) if verdict else 'Whether more is explained or left open cannot be told'}. r² of two heads does not "
-        "compare, as each has a scale of its own; and what is left open may be hidden context, or what too few pairs could teach.",
+        f"r² over both texts of {things(of.get('pairs'), 'pair')}, {where}: {', '.join(said)}. Each head has a scale of its own, so r² of "
+        "two heads does not compare; and what is left open may be hidden context, or what too few pairs could teach.",
         (of,),
     )
-
-
-def _capital(words: str) -> str:
-    return f"{words[0].upper()}{words[1:]}"
 
 
 def concentration(found: Figures) -> Finding:

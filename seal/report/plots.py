@@ -83,7 +83,7 @@ PLOTS = (
         "dpl/sweep.csv",
         "Jailbreaks by aversion to risk",
         "dpl_sweep",
-        "By lower and lower quantiles of the reward, with Wilson's intervals.",
+        "By lower and lower quantiles of the reward, with Wilson's intervals; a tie counts for the jailbreak.",
     ),
     Plot(
         "dpl/hidden_context.csv",

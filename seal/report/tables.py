@@ -355,8 +355,8 @@ def distributional(found: Figures) -> Table:
 
     def row(name: str, score: str, *keys: str) -> None:
         jailbreaks, accuracy = answers.at(*keys), choices.at(*keys)
-        rates = [_share(jailbreaks, "jailbreak_rate"), _number(jailbreaks.get("ties"))]
-        rates += [_share(accuracy, "accuracy"), _number(accuracy.get("ties"))]
+        rates = [_share(jailbreaks, "jailbreak_rate"), _share(jailbreaks, "strict_jailbreak_rate")]
+        rates += [_share(accuracy, "accuracy"), _share(accuracy, "strict_accuracy")]
         # r² is of a model, and stands once.
         of_model = choices.at(*keys[:2]) if choices.get(*keys[:2], "r2") is not None else answers.at(*keys[:2])
         explained = _share(of_model, "r2") if keys[-1] == "mean" else Cell(NOTHING, None)
@@ -373,9 +373,9 @@ def distributional(found: Figures) -> Table:
     answered, chosen = (things(of.get("pairs") or 0, "pair") for of in (answers, choices))
     note = (
         f"Of {answered} of a safe and a jailbroken answer, and {chosen} of human choices that were held out. A tie counts for the "
-        "jailbroken and for the chosen side, as published. r² is over the latter where they are given."
+        "jailbroken and for the chosen side, as published; strictly, it does not. r² is over the latter where they are given."
     )
-    columns = ["model", "score", "jailbreak rate", "ties", "accuracy, held out", "ties, held out", "r²"]
+    columns = ["model", "score", "jailbreak rate", "strictly", "accuracy, held out", "strictly, held out", "r²"]
     return Table("distributional", "Jailbreaks, accuracy and r²", note, columns, rows)
 
 
