@@ -11,7 +11,7 @@ from typing import Any, NamedTuple
 import numpy as np
 import pandas as pd
 
-from seal import agreement, regression
+from seal import agreement, regression, resampling
 from seal.agreement import with_interval
 from seal.errors import InputError
 from seal.features import values
@@ -137,6 +137,33 @@ def gamma_shares(gammas: np.ndarray, draw: ClusterBootstrap) -> dict[str, dict[s
         name: {"pairs": int(of_gamma.sum()), **with_interval("share", of_gamma.mean(), interval)}
         for (name, of_gamma), interval in zip(members.items(), intervals, strict=True)
     }
+
+
+def rejected_minus_chosen(resists: np.ndarray, gammas: np.ndarray, draw: ClusterBootstrap) -> dict[str, Any]:
+    """How much more a role resists where the labeler, too, prefers the rejected text than where it prefers the chosen one.
+
+    Parameters
+    ----------
+    resists
+        [pairs] whether the role does not agree with the human.
+    gammas
+        [pairs] as `gamma` gives them.
+    draw
+        Bootstrap over the opening prompts of these pairs.
+
+    Returns
+    -------
+    The difference of the two shares under `resistance` with its interval, from resamples of both groups at once, as they share prompts;
+    null with the `resistance_reason` where either group has no pair.
+    """
+    rejected, chosen = gammas == "r", gammas == "c"
+    decided = rejected | chosen
+    figures = {"pairs": int(decided.sum()), "opening_prompts": draw[decided].clusters}
+    if not (rejected.any() and chosen.any()):
+        lacking = "chosen" if rejected.any() else "rejected"
+        return figures | resampling.undefined("resistance", f"the labeler prefers the {lacking} text of no pair")
+    found = resampling.difference(resists.astype(float), rejected, chosen, "")
+    return figures | resampling.resolved({"resistance": found}, draw)
 
 
 def regimes_by_gamma(control: np.ndarray, aligned: np.ndarray, gammas: np.ndarray, draw: ClusterBootstrap) -> dict[str, dict[str, Any]]:

@@ -28,6 +28,12 @@ def mean(values: np.ndarray, members: np.ndarray | None = None, missing: str = "
     return Statistic(parts, lambda totals: _ratio(totals[..., 0], totals[..., 1]), missing)
 
 
+def difference(values: np.ndarray, first: np.ndarray, second: np.ndarray, missing: str) -> Statistic:
+    """The mean of values, [pairs], over the first group less that over the second, groups given by masks, [pairs]."""
+    parts = np.stack([np.where(group, of_pair, 0.0) for group in (first, second) for of_pair in (values, 1.0)], axis=1)
+    return Statistic(parts, lambda totals: _ratio(totals[..., 0], totals[..., 1]) - _ratio(totals[..., 2], totals[..., 3]), missing)
+
+
 def correlation(first: np.ndarray, second: np.ndarray, missing: str) -> Statistic:
     """Pearson's correlation of two values, [pairs, texts], over all texts; undefined where one of them does not vary."""
     # From their means, so that sums of squares lose no digits; the correlation is the same.

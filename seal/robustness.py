@@ -14,7 +14,8 @@ from seal import doses, rewrites, robustness_scores
 from seal.agreement import with_interval
 from seal.flips import OUTCOME_COLUMNS, Flips, flip_rate, flips_of, nested, outcomes_by_level
 from seal.pairs import PREFERENCES
-from seal.resampling import mean, pearson, resolved
+from seal.regression import holm
+from seal.resampling import mean, pearson, resolved, undefined
 from seal.rewrites import AFTER, BEFORE, ROLES, score_column, similarity_column
 from seal.robustness_scores import MIN_EVENTS
 from seal.uncertainty import ClusterBootstrap, exact_mcnemar, wilson
@@ -146,6 +147,8 @@ def report(
         ]
         return pd.DataFrame(rows, columns=list(columns))
 
+    spreads = _spreads(rewritten)
+
     def compared(name: str, source: str) -> dict[str, Any] | None:
         if name not in tables:
             return None
@@ -154,8 +157,8 @@ def report(
         close = one["row_id"].isin(ids).to_numpy()
         return {
             "original_rewards_differ": original_rewards_differ(rewritten, tables[source]),
-            "all": beyond(one, other, of(one)),
-            "similar": beyond(one[close], other[close], of(one[close])),
+            "all": beyond(one, other, of(one), spreads),
+            "similar": beyond(one[close], other[close], of(one[close]), spreads),
         }
 
     return Report(
@@ -179,11 +182,16 @@ def original_rewards_differ(first: pd.DataFrame, second: pd.DataFrame) -> dict[s
 
 def by_similarity(table: pd.DataFrame, close: np.ndarray, draw: ClusterBootstrap, min_events: int = MIN_EVENTS) -> dict[str, Measures]:
     """The measures of all pairs of a table and of those that are close, [pairs] booleans, in units of the same spread of rewards."""
-    spreads = {role: spread(rewards(table, BEFORE, role)) for role in ROLES}
+    spreads = _spreads(table)
     return {
         "all": measure(table, draw, spreads, min_events),
         "similar": measure(table[close], draw[close], spreads, min_events),
     }
+
+
+def _spreads(table: pd.DataFrame) -> dict[str, float]:
+    """By role the standard deviation of its rewards of the original texts."""
+    return {role: spread(rewards(table, BEFORE, role)) for role in ROLES}
 
 
 def spread(values: np.ndarray) -> float:
@@ -310,8 +318,8 @@ def _correlations(original: np.ndarray, rewritten: np.ndarray) -> dict[str, Any]
 # --- against noise ---
 
 
-def beyond(first: pd.DataFrame, noise: pd.DataFrame, draw: ClusterBootstrap) -> dict[str, Any]:
-    """How much more rewriting does to these pairs than noise does, as differences of shares on the same pairs.
+def beyond(first: pd.DataFrame, noise: pd.DataFrame, draw: ClusterBootstrap, spreads: Mapping[str, float]) -> dict[str, Any]:
+    """How much more rewriting does to these pairs than noise does, as differences on the same pairs.
 
     Parameters
     ----------
@@ -319,12 +327,16 @@ def beyond(first: pd.DataFrame, noise: pd.DataFrame, draw: ClusterBootstrap) -> 
         Rewrites, and changes that mean nothing, of the same row_ids in the same order.
     draw
         Bootstrap over the opening prompts of these pairs.
+    spreads
+        By role the unit of its reward change.
 
     Returns
     -------
-    By role the differences of the shares that became misaligned and aligned, and of the change of agreement; by feature and side that of
-    the flip rate, over the pairs that have the label in all four places. Positive where rewriting does more. Two rewrites bring the chance
-    of both with them, the original only its own: against `between_rewrites`, a figure well below 0 is no sign of a mistake.
+    By role the differences of the mean absolute change of the rewards, of the shares that became misaligned and aligned, and of the change
+    of agreement; by feature and side that of the flip rate, over the pairs that have the label in all four places, with the pairs on which
+    it flips by one of the two alone, and under `independent_pairs` the exact McNemar test of these, also adjusted for the tests of all
+    features and sides (Holm 1979). Positive where rewriting does more. Two rewrites bring the chance of both with them, the original only
+    its own: against `between_rewrites`, a figure well below 0 is no sign of a mistake.
     """
     if len(first) == 0:
         return {"pairs": 0}
@@ -333,12 +345,24 @@ def beyond(first: pd.DataFrame, noise: pd.DataFrame, draw: ClusterBootstrap) -> 
     for role in ROLES:
         (misaligned, aligned), (noise_misaligned, noise_aligned) = _became(first, role), _became(noise, role)
         figures[role] = {
+            "reward_change": _more_change(first, noise, role, spreads[role]),
             "became_misaligned": mean(misaligned - noise_misaligned),
             "became_aligned": mean(aligned - noise_aligned),
             "agreement_change": mean((aligned - misaligned) - (noise_aligned - noise_misaligned)),
         }
-    figures["flip_rates"] = nested({key: _more_flips(flips[key], noise_flips[key]) for key in flips})
+    more_flips = {key: _more_flips(flips[key], noise_flips[key]) for key in flips}
+    tests = [found["independent_pairs"] for found in more_flips.values()]
+    for test, p_holm in zip(tests, holm(np.array([test["mcnemar_p"] for test in tests], dtype=float)), strict=True):
+        test["mcnemar_p_holm"] = None if np.isnan(p_holm) else float(p_holm)
+    figures["flip_rates"] = nested(more_flips)
     return resolved(figures, draw)
+
+
+def _more_change(first: pd.DataFrame, noise: pd.DataFrame, role: str, unit: float) -> dict[str, Any]:
+    if not unit:
+        return undefined("mean_absolute", "the original reward is the same for all texts, so there is no unit to measure its change in")
+    moved, by_noise = (np.abs(rewards(table, AFTER, role) - rewards(table, BEFORE, role)) / unit for table in (first, noise))
+    return {"texts": moved.size, "mean_absolute": mean(moved - by_noise)}
 
 
 def _became(table: pd.DataFrame, role: str) -> tuple[np.ndarray, np.ndarray]:
@@ -350,5 +374,13 @@ def _became(table: pd.DataFrame, role: str) -> tuple[np.ndarray, np.ndarray]:
 
 def _more_flips(flip: np.ndarray, noise: np.ndarray) -> dict[str, Any]:
     labelled = ~np.isnan(flip) & ~np.isnan(noise)
-    more = (flip != 0).astype(float) - (noise != 0)
-    return {"labelled_pairs": int(labelled.sum()), "flip_rate": mean(more, labelled, "no pair has this label in all places")}
+    flips, noise_flips = flip != 0, noise != 0
+    only, only_noise = (int((labelled & alone).sum()) for alone in (flips & ~noise_flips, noise_flips & ~flips))
+    more = flips.astype(float) - noise_flips
+    return {
+        "labelled_pairs": int(labelled.sum()),
+        "rewriting_only": only,
+        "noise_only": only_noise,
+        "flip_rate": mean(more, labelled, "no pair has this label in all places"),
+        "independent_pairs": {"mcnemar_p": exact_mcnemar(only, only_noise).p if labelled.any() else None},
+    }

@@ -58,6 +58,12 @@ def main(arguments: Arguments) -> None:
     figures |= {name: grouped[name] for name in ("by_turns", "by_length_difference")}
     if arguments.taxonomy:
         figures["by_labeler"] = {name: grouped[name] for name in ("gamma", "topic")}
+        resists = ~rewards["agreement"].to_numpy()
+        differences = agreement.all_and_held_out(
+            table, lambda mask: labeler_preference.rejected_minus_chosen(resists[mask], gammas[mask], draw[mask])
+        )
+        for subset, difference in differences.items():
+            figures["by_labeler"]["gamma"][subset]["rejected_minus_chosen"] = difference
     write_json(arguments.metrics, {"scoring": read_json(arguments.check), **figures})
     write_csv(arguments.margins, agreement.margin_histogram(rewards))
     if arguments.rewards:

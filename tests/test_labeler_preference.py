@@ -214,6 +214,34 @@ def test_a_role_that_follows_the_labeler_does_not_differ_from_it() -> None:
     assert (found["aligned_labeler"]["only_first_agrees"], found["aligned_labeler"]["only_second_agrees"]) == (2, 2)
 
 
+def test_more_resistance_where_the_labeler_prefers_the_rejected_text_is_a_difference_over_the_same_resamples() -> None:
+    random = np.random.default_rng(4)
+    clusters = np.arange(90) // 3
+    gammas = random.choice(np.array(["c", "r", "i", "unlabelled"], dtype=object), size=90)
+    resists = random.random(90) < np.where(gammas == "r", 0.6, 0.2)
+    found = labeler_preference.rejected_minus_chosen(resists, gammas, over(clusters))
+    drawn = np.random.default_rng(1).integers(30, size=(50, 30), dtype=np.int32)
+    rows = [np.concatenate([np.flatnonzero(clusters == cluster) for cluster in draw]) for draw in drawn]
+    ends = np.quantile(
+        [resists[each][gammas[each] == "r"].mean() - resists[each][gammas[each] == "c"].mean() for each in rows], [0.025, 0.975]
+    )
+    assert (found["pairs"], found["opening_prompts"]) == (
+        np.isin(gammas, ["r", "c"]).sum(),
+        len(set(clusters[np.isin(gammas, ["r", "c"])])),
+    )
+    difference = resists[gammas == "r"].mean() - resists[gammas == "c"].mean()
+    assert (found["resistance"], found["resistance_low"], found["resistance_high"]) == pytest.approx((difference, *ends))
+
+
+@pytest.mark.parametrize(
+    ("gammas", "reason"), [("cic", "rejected text of no pair"), ("rri", "chosen text of no pair"), ("i", "rejected text of")]
+)
+def test_without_pairs_of_both_kinds_there_is_no_difference(gammas: str, reason: str) -> None:
+    found = labeler_preference.rejected_minus_chosen(np.ones(len(gammas), dtype=bool), np.array(list(gammas)), over(np.arange(len(gammas))))
+    assert found["resistance"] is None
+    assert reason in found["resistance_reason"]
+
+
 def test_one_pair_has_figures_without_intervals() -> None:
     agrees = np.array([True])
     figures = labeler_preference.regimes_report(agrees, ~agrees, labels_of(["11|00"]), over(np.array(["a"])))

@@ -286,6 +286,8 @@ def test_resistance_by_the_labelers_preference_and_topic(audit: Audit) -> None:
     figures = audit.resistance("aligned", taxonomy=write_labels(audit))  # agrees on rows 3, 0 and 12
     by_labeler = figures.pop("by_labeler")
     assert figures == plain
+    differences = {subset: of.pop("rejected_minus_chosen") for subset, of in by_labeler["gamma"].items()}
+    assert {subset: (of["pairs"], of["resistance"]) for subset, of in differences.items()} == {"all": (4, -0.5), "held_out": (2, -1)}
     found = {name: (each["pairs"], each.get("resistance")) for name, each in by_labeler["gamma"]["all"].items()}
     assert found == {"c": (2, 0.5), "r": (2, 0), "i": (1, 1), "unlabelled": (1, 1)}
     held_out = {name: (each["pairs"], each.get("resistance")) for name, each in by_labeler["gamma"]["held_out"].items()}

@@ -24,6 +24,7 @@ from made_up_rewrites import (
 )
 from scipy import stats
 from statsmodels.stats.contingency_tables import mcnemar
+from statsmodels.stats.multitest import multipletests
 from statsmodels.stats.proportion import proportion_confint
 
 from seal import rewrites, robustness
@@ -89,7 +90,7 @@ def test_correlations_and_their_intervals_are_those_of_scipy_on_resampled_openin
 
 def test_no_pair_is_only_counted() -> None:
     assert measure(table_of(0)) == Measures({"pairs": 0}, [], [], [])
-    assert robustness.beyond(table_of(0), table_of(0), over(np.array([]))) == {"pairs": 0}
+    assert robustness.beyond(table_of(0), table_of(0), over(np.array([])), {"aligned": 1.0, "control": 1.0}) == {"pairs": 0}
 
 
 def test_one_pair_has_figures_and_neither_intervals_nor_correlations() -> None:
@@ -234,6 +235,56 @@ def test_beyond_noise_is_the_difference_of_shares_on_the_same_pairs() -> None:
     assert found["aligned"]["became_misaligned_low"] <= -1 / 5 <= found["aligned"]["became_misaligned_high"]
     flips = found["flip_rates"]["helpful"]["chosen"]
     assert (flips["labelled_pairs"], flips["flip_rate"]) == (4, pytest.approx(2 / 4 - 1 / 4))
+
+
+def test_flips_beyond_noise_are_tested_as_scipy_and_statsmodels_test_them() -> None:
+    random = np.random.default_rng(9)
+    by_rewriting, by_noise = (
+        {name: (random.random(60) < rate).astype(float) for name, rate in rates.items()}
+        for rates in ({"helpful": 0.3, "coherent": 0.05}, {"helpful": 0.1, "coherent": 0.4})
+    )
+    by_rewriting["helpful"][:5], by_noise["helpful"][5:9] = np.nan, np.nan
+    tables = []
+    for flips in (by_rewriting, by_noise):
+        columns: dict[str, Any] = {}
+        for name, flip in flips.items():
+            columns |= labels(name, "chosen", [None if np.isnan(each) else each for each in flip])
+        tables.append(table_of(60, **columns))
+    found = report(tables[0], {"trivial": tables[1]})["beyond_noise"]["trivial"]["all"]["flip_rates"]
+    of_all = [of for sides in found.values() for of in sides.values()]
+    for name in by_rewriting:
+        only = int(((by_rewriting[name] == 1) & (by_noise[name] == 0)).sum())
+        only_noise = int(((by_rewriting[name] == 0) & (by_noise[name] == 1)).sum())
+        assert only + only_noise > 5
+        of = found[name]["chosen"]
+        assert (of["rewriting_only"], of["noise_only"]) == (only, only_noise)
+        assert of["independent_pairs"]["mcnemar_p"] == pytest.approx(stats.binomtest(only, only + only_noise).pvalue)
+    tested = [of["independent_pairs"] for of in of_all if of["independent_pairs"]["mcnemar_p"] is not None]
+    adjusted = multipletests([each["mcnemar_p"] for each in tested], method="holm")[1]
+    assert [each["mcnemar_p_holm"] for each in tested] == pytest.approx(adjusted)
+
+
+def test_the_change_of_rewards_beyond_noise_is_that_of_the_same_texts_in_one_unit() -> None:
+    random = np.random.default_rng(10)
+    clusters = np.arange(60) // 3
+    before = random.normal(size=(60, 2))
+    moved, by_noise = (random.normal(scale=scale, size=(60, 2)) for scale in (0.5, 0.2))
+    both = [before + moved, before + by_noise]
+    names = [[f"{version}_{side}_score_rm_aligned" for side in ("chosen", "rejected")] for version in ("original", "rewritten")]
+    level = dict.fromkeys(
+        (name.replace("aligned", "control") for name in [*names[0], *names[1]]), 0.0
+    )  # nothing to tell control's texts apart
+    tables = [table_of(60, **dict(zip([*names[0], *names[1]], [*before.T, *after.T], strict=True)), **level) for after in both]
+    part = np.arange(60) % 4 != 0
+    found = report(tables[0], {"trivial": tables[1][part].reset_index(drop=True)}, pd.Series(clusters))["beyond_noise"]["trivial"]["all"]
+    differences = (np.abs(moved) - np.abs(by_noise)) / before.std()
+    drawn = [differences[rows[part[rows]]].mean() for rows in resampled(60, clusters)]
+    of = found["aligned"]["reward_change"]
+    assert of["texts"] == 2 * part.sum()
+    figures = (of["mean_absolute"], of["mean_absolute_low"], of["mean_absolute_high"])
+    assert figures == pytest.approx((differences[part].mean(), *np.quantile(drawn, [0.025, 0.975])))
+    assert found["control"]["reward_change"]["mean_absolute"] is None
+    assert "no unit" in found["control"]["reward_change"]["mean_absolute_reason"]
 
 
 def test_similar_pairs_beyond_noise_are_similar_in_both_tables() -> None:
