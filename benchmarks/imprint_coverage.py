@@ -84,10 +84,11 @@ def planted(setup: Setup, seed: int) -> Planted:
     return Planted(labels[0].astype(float) - labels[1], gold, margins, known, prompts)
 
 
-def estimates(data: Planted, probability: float) -> Iterator[tuple[np.ndarray, np.ndarray, float]]:
-    """Coefficients, their errors and how many errors wide half an interval is: naive, then corrected."""
+def estimates(data: Planted, probability: float) -> Iterator[tuple[np.ndarray, np.ndarray, np.ndarray]]:
+    """Coefficients, their errors and how many errors wide half an interval is, [6] each: naive, then corrected."""
     naive = regression.ols(data.labels, data.margins)
-    half = special.stdtrit(len(np.unique(data.prompts)) - 1, 0.975)
+    degrees = regression.own_degrees(regression.clusters_moved(data.labels != 0, data.prompts))
+    half = special.stdtrit(degrees, 0.975)
     yield naive.estimates, np.sqrt(np.diag(regression.clustered(naive, data.prompts))), half
     corrected = rectified(data.labels, data.gold, data.margins, data.known, probability, data.prompts)
     if corrected is None:

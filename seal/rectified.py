@@ -1,8 +1,9 @@
 """Coefficients of features that a labeler gets wrong now and then: corrected by gold, or bracketed by a second labeler. Pure functions.
 
-Least squares on labels with errors gives coefficients that are too near to zero, and intervals around the wrong place. With gold labels of
-a random part of the pairs the coefficients on true features can be had (`rectified`); with a second labeler alone, both ends of a range
-that holds them, if the two labelers err independently (`bracket`).
+Least squares on labels with errors gives wrong coefficients, and intervals around the wrong place. Where errors are independent of all
+else, and features of each other, coefficients are too near to zero; otherwise they can be wrong either way, sign included. With gold
+labels of a random part of the pairs the coefficients on true features can be had whatever the errors depend on (`rectified`); with a
+second labeler alone, both ends of a range that holds them, if the two labelers err independently of each other and of all else (`bracket`).
 """
 
 from typing import NamedTuple
@@ -29,8 +30,8 @@ class Rectified(NamedTuple):
     """[k, k], NaN where all gold is of one opening prompt or there are no more gold pairs than features."""
     tuning: float
     """How much the labels count, from 0, gold alone, to 1."""
-    degrees: int
-    """Of the t distribution: opening prompts with gold, less one."""
+    degrees: np.ndarray
+    """[k] of the t distribution: opening prompts in which gold of a pair differs, less one."""
 
 
 def drawn(row_ids: np.ndarray, share: float, seed: int) -> np.ndarray:
@@ -94,7 +95,8 @@ def rectified(
     totals = regression.cluster_totals((from_gold + tuning * from_labels) @ inverse, clusters)
     gold_clusters = int(np.count_nonzero(np.bincount(clusters[known])))
     factor = regression.few_clusters(int(known.sum()), labels.shape[1], gold_clusters)
-    return Rectified(estimates, factor * totals.T @ totals, tuning, gold_clusters - 1)
+    degrees = regression.own_degrees(regression.clusters_moved(truth != 0, clusters))  # of gold that is known: the rest is 0
+    return Rectified(estimates, factor * totals.T @ totals, tuning, degrees)
 
 
 def _solved(
@@ -143,7 +145,7 @@ class Bracket(NamedTuple):
     """Two ends between which the coefficients on true features lie if two labelers err independently of each other and of the rewards."""
 
     least_squares: Linear
-    """On the labeler's labels: too near to zero."""
+    """On the labeler's labels: too near to zero, if errors are independent of all else."""
     by_control: Instrumented
     """On the labeler's labels, by the control labeler's as instruments: too far from zero."""
     by_labeler: Instrumented

@@ -258,7 +258,7 @@ def regressed(outcomes: Mapping[str, np.ndarray], labels: PairLabels, clusters: 
     clusters
         [pairs] opening prompt of each pair.
     level
-        Of the intervals, which are by the t distribution with a degree of freedom less than there are opening prompts.
+        Of the intervals, which are by the t distribution with each coefficient's `regression.own_degrees`.
 
     Returns
     -------
@@ -334,8 +334,10 @@ def _coefficients(fit: Linear, regressors: _Regressors, level: float) -> dict[st
     """Of the intercept, and by side and feature."""
     errors = np.sqrt(np.diag(regression.clustered(fit, regressors.codes)))
     others = regressors.design[:, 1:] != _modes(regressors.design[:, 1:])
-    errors[1:][regression.clusters_moved(others, regressors.codes) < MIN_OPENING_PROMPTS] = np.nan
-    coefficients = [_coefficient(*effect, level, regressors.prompts - 1) for effect in zip(fit.estimates, errors, strict=True)]
+    moved = np.array([regressors.prompts, *regression.clusters_moved(others, regressors.codes)])
+    errors[1:][moved[1:] < MIN_OPENING_PROMPTS] = np.nan
+    degrees = regression.own_degrees(moved)
+    coefficients = [_coefficient(*found, level=level) for found in zip(fit.estimates, errors, degrees, strict=True)]
     adjusted = regression.holm(np.array([found.get("p", np.nan) for found in coefficients[1:]], dtype=float))
     nested: dict[str, Any] = {"intercept": coefficients[0], "chosen": {}, "rejected": {}}
     for (side, feature), found, p_holm in zip(regressors.names, coefficients[1:], adjusted, strict=True):
@@ -350,7 +352,7 @@ def _modes(columns: np.ndarray) -> np.ndarray:
     return np.asarray(np.stack([(columns == value).sum(axis=0) for value in (-1, 0, 1)]).argmax(axis=0) - 1)
 
 
-def _coefficient(estimate: float, error: float, level: float, degrees: int) -> dict[str, Any]:
+def _coefficient(estimate: float, error: float, degrees: int, level: float) -> dict[str, Any]:
     if np.isnan(estimate):
         return {"estimate": None, "reason": "collinear with other features"}
     if np.isnan(error):

@@ -13,6 +13,7 @@ import pytest
 import statsmodels.api as sm
 from conftest import ROOT
 from made_up import LABELS
+from scipy import stats
 from sklearn.metrics import roc_auc_score
 
 from seal import pairs, scores, taxonomy
@@ -139,7 +140,9 @@ def test_imprint_by_mean_and_risk_averse_score_and_their_difference_are_those_of
             assert set(features) == {HELPFUL, HARMLESS, ELOQUENT}
             for place, name in enumerate((HELPFUL, HARMLESS, ELOQUENT)):
                 assert features[name][value] == pytest.approx(fit.params[place], abs=2e-5)
-                assert features[name][low] == pytest.approx(fit.conf_int()[place][0], abs=2e-4)
+                prompts = len(set(clusters[members][work.difference[members, place] != 0]))  # in which the feature differs
+                half = stats.t.ppf(0.975, prompts - 1) * fit.bse[place]
+                assert features[name][low] == pytest.approx(fit.params[place] - half, abs=2e-5)
         assert figures["mean"]["features"][HELPFUL]["aim"] == "target"
         assert figures["risk_averse_less_mean"]["features"][HELPFUL]["high"] < 0
         assert figures["risk_averse_less_mean"]["features"][HARMLESS]["low"] > 0  # of a smaller spread it is more

@@ -3,7 +3,8 @@
 Small samples. pyfixest's `ssc()` has the two corrections that CR1 has: G / (G - 1) for the clusters, (n - 1) / (n - k) for the rows. A fit
 on differences takes it as it is. A fit with fixed effects of pairs counts 2n texts as rows, where differences have n: it takes
 `ssc(k_adj=False)`, without the second correction, which is put in by hand. linearmodels puts in both if told `debiased=True`.
-Tests and intervals of clustered fits are by the t distribution with G - 1 degrees of freedom in pyfixest as here.
+Tests and intervals of clustered fits are by the t distribution with G - 1 degrees of freedom in pyfixest. Here a coefficient has those of
+the clusters in which its column differs, less one: intervals and p expected are made of the peers' errors with these.
 """
 
 import math
@@ -103,11 +104,34 @@ def texts_of(data: MadeUp) -> pd.DataFrame:
     )
 
 
-def same(found: pd.DataFrame, fit: Any, names: list[str]) -> None:
-    """Estimates, errors, intervals and p are those of pyfixest."""
+def same(found: pd.DataFrame, fit: Any, names: list[str], table: pd.DataFrame | None = None, cluster: str = "prompt") -> None:
+    """Estimates and errors are those of pyfixest; so are intervals and p, but for the degrees of freedom where errors are clustered.
+
+    Parameters
+    ----------
+    table
+        What the fit is of, where its errors are clustered by the column `cluster`.
+    """
     reference = fit.tidy().loc[names]
-    for ours, theirs in {"estimate": "Estimate", "standard_error": "Std. Error", "low": "2.5%", "high": "97.5%", "p": "Pr(>|t|)"}.items():
-        assert found[ours].to_numpy(dtype=float) == pytest.approx(reference[theirs].to_numpy(), rel=1e-6, abs=1e-12), ours
+    expected = {"estimate": reference["Estimate"], "standard_error": reference["Std. Error"]}
+    if table is None:
+        expected |= {"low": reference["2.5%"], "high": reference["97.5%"], "p": reference["Pr(>|t|)"]}
+    else:
+        with_intercept = "Intercept" in fit.coef().index
+        t = stats.t([degrees(table, name, cluster, with_intercept) for name in names])
+        half = t.ppf(0.975) * expected["standard_error"]
+        expected |= {"low": expected["estimate"] - half, "high": expected["estimate"] + half}
+        expected["p"] = pd.Series(2 * t.sf(fit.tstat().loc[names].abs()))
+    for ours, theirs in expected.items():
+        assert found[ours].to_numpy(dtype=float) == pytest.approx(theirs.to_numpy(), rel=1e-6, abs=1e-12), ours
+
+
+def degrees(table: pd.DataFrame, name: str, cluster: str, with_intercept: bool) -> int:
+    """Clusters in which a column differs, less one: from 0, or beside an intercept from its middle value."""
+    if name == "Intercept":
+        return int(table[cluster].nunique()) - 1
+    usual = table[name].sort_values().iloc[len(table) // 2] if with_intercept else 0
+    return int(table.loc[table[name] != usual, cluster].nunique()) - 1
 
 
 X = ["x0", "x1", "x2", "x3"]
@@ -118,7 +142,8 @@ X = ["x0", "x1", "x2", "x3"]
 
 def test_within_pairs_is_a_regression_with_fixed_effects_of_pairs(data: MadeUp, coefficients: pd.DataFrame) -> None:
     found = coefficients.loc["within_pair", "by opening prompt"].loc[FEATURES]
-    same(found, feols("margin ~ -1 + x0 + x1 + x2 + x3", pairs_of(data, data.labels), BY_PROMPT), X)
+    table = pairs_of(data, data.labels)
+    same(found, feols("margin ~ -1 + x0 + x1 + x2 + x3", table, BY_PROMPT), X, table)
     fit = feols("reward ~ x0 + x1 + x2 + x3 | pair", texts_of(data), BY_PROMPT, ssc=FOR_FIXED_EFFECTS)
     assert found["estimate"].to_numpy(dtype=float) == pytest.approx(fit.coef().to_numpy())
     rows = math.sqrt((PAIRS - 1) / (PAIRS - len(X)))
@@ -127,7 +152,8 @@ def test_within_pairs_is_a_regression_with_fixed_effects_of_pairs(data: MadeUp, 
 
 def test_the_intercept_is_the_effect_of_the_side_with_fixed_effects_of_pairs(data: MadeUp, coefficients: pd.DataFrame) -> None:
     found = coefficients.loc["within_pair_with_intercept", "by opening prompt"].loc[["intercept", *FEATURES]]
-    same(found, feols("margin ~ x0 + x1 + x2 + x3", pairs_of(data, data.labels), BY_PROMPT), ["Intercept", *X])
+    table = pairs_of(data, data.labels)
+    same(found, feols("margin ~ x0 + x1 + x2 + x3", table, BY_PROMPT), ["Intercept", *X], table)
     fit = feols("reward ~ side + x0 + x1 + x2 + x3 | pair", texts_of(data), BY_PROMPT, ssc=FOR_FIXED_EFFECTS)
     assert found["estimate"].to_numpy(dtype=float) == pytest.approx(fit.coef().to_numpy())
     rows = math.sqrt((PAIRS - 1) / (PAIRS - 1 - len(X)))
@@ -136,7 +162,8 @@ def test_the_intercept_is_the_effect_of_the_side_with_fixed_effects_of_pairs(dat
 
 def test_the_change_is_a_regression_of_the_difference_of_two_roles(data: MadeUp, coefficients: pd.DataFrame) -> None:
     found = coefficients.loc["change", "by opening prompt"].loc[FEATURES]
-    same(found, feols("gained ~ -1 + x0 + x1 + x2 + x3", pairs_of(data, data.labels), BY_PROMPT), X)
+    table = pairs_of(data, data.labels)
+    same(found, feols("gained ~ -1 + x0 + x1 + x2 + x3", table, BY_PROMPT), X, table)
 
 
 # --- all texts at once ---
@@ -153,10 +180,11 @@ def test_the_change_is_a_regression_of_the_difference_of_two_roles(data: MadeUp,
 def test_pooled_regressions_with_errors_of_three_kinds(
     data: MadeUp, coefficients: pd.DataFrame, estimator: str, formula: str, first: list[str], regressors: list[str]
 ) -> None:
-    kinds: dict[str, Any] = {"classical": "iid", "by pair": {"CRV1": "pair"}, "by opening prompt": BY_PROMPT}
-    for errors, kind in kinds.items():
+    table = texts_of(data)
+    same(coefficients.loc[estimator, "classical"].loc[[*first, *FEATURES]], feols(formula, table, "iid"), [*regressors, *X])
+    for errors, cluster in {"by pair": "pair", "by opening prompt": "prompt"}.items():
         found = coefficients.loc[estimator, errors].loc[[*first, *FEATURES]]
-        same(found, feols(formula, texts_of(data), kind), [*regressors, *X])
+        same(found, feols(formula, table, {"CRV1": cluster}), [*regressors, *X], table, cluster)
 
 
 # --- in spite of errors of the labeler ---
@@ -166,9 +194,10 @@ def test_gold_alone_and_labels_alone(data: MadeUp, coefficients: pd.DataFrame) -
     by_gold = pairs_of(data, data.truth).iloc[::2]
     assert len(by_gold) == WITH_GOLD
     found = coefficients.loc["gold_only", "by opening prompt"].loc[FEATURES]
-    same(found, feols("margin ~ -1 + x0 + x1 + x2 + x3", by_gold, BY_PROMPT), X)
+    same(found, feols("margin ~ -1 + x0 + x1 + x2 + x3", by_gold, BY_PROMPT), X, by_gold)
+    table = pairs_of(data, data.labels)
     found = coefficients.loc["labels_only", "by opening prompt"].loc[FEATURES]
-    same(found, feols("margin ~ -1 + x0 + x1 + x2 + x3", pairs_of(data, data.labels), BY_PROMPT), X)
+    same(found, feols("margin ~ -1 + x0 + x1 + x2 + x3", table, BY_PROMPT), X, table)
 
 
 def test_the_rectified_estimator_is_a_difference_of_regressions_where_the_features_are_right(data: MadeUp) -> None:
@@ -195,14 +224,18 @@ def test_the_far_end_of_the_bracket_is_that_of_instrumental_variables(data: Made
     found = coefficients.loc[f"bracket_{way}", "by opening prompt"].loc[FEATURES]
     assert found["estimate"].to_numpy(dtype=float) == pytest.approx(fit.params.to_numpy())
     assert found["standard_error"].to_numpy(dtype=float) == pytest.approx(fit.std_errors.to_numpy())
-    groups = len(np.unique(data.prompts[:BY_BOTH]))
-    half = stats.t(groups - 1).ppf(0.975) * fit.std_errors.to_numpy()  # linearmodels goes by n - k
+    counts = [[len(set(data.prompts[:BY_BOTH][column != 0])) for column in features.T] for features in (labels, second)]
+    t = stats.t(np.min(counts, axis=0) - 1)  # linearmodels goes by n - k
+    half = t.ppf(0.975) * fit.std_errors.to_numpy()
+    assert found["low"].to_numpy(dtype=float) == pytest.approx(fit.params.to_numpy() - half)
     assert found["high"].to_numpy(dtype=float) == pytest.approx(fit.params.to_numpy() + half)
+    assert found["p"].to_numpy(dtype=float) == pytest.approx(2 * t.sf(fit.tstats.abs().to_numpy()))
 
 
 def test_the_near_end_of_the_bracket_is_that_of_least_squares(data: MadeUp, coefficients: pd.DataFrame) -> None:
     found = coefficients.loc["bracket_least_squares", "by opening prompt"].loc[FEATURES]
-    same(found, feols("margin ~ -1 + x0 + x1 + x2 + x3", pairs_of(data, data.labels).iloc[:BY_BOTH], BY_PROMPT), X)
+    table = pairs_of(data, data.labels).iloc[:BY_BOTH]
+    same(found, feols("margin ~ -1 + x0 + x1 + x2 + x3", table, BY_PROMPT), X, table)
 
 
 def test_the_first_stage_of_one_feature_is_the_square_of_its_t(data: MadeUp) -> None:
@@ -229,7 +262,8 @@ BOTH_SIDES = " + ".join(f"{side}{place}" for side in "cr" for place in range(4))
 def test_effects_on_misalignment_are_those_of_a_linear_probability_model(data: MadeUp, coefficients: pd.DataFrame) -> None:
     names = [f"{side} {feature}" for side in ("chosen", "rejected") for feature in FEATURES]
     found = coefficients.loc["misalignment", "by opening prompt"].loc[["intercept", *names]]
-    same(found, feols(f"resists ~ {BOTH_SIDES}", sides_of(data), BY_PROMPT), ["Intercept", *BOTH_SIDES.split(" + ")])
+    table = sides_of(data)
+    same(found, feols(f"resists ~ {BOTH_SIDES}", table, BY_PROMPT), ["Intercept", *BOTH_SIDES.split(" + ")], table)
 
 
 def test_the_regression_of_the_reward_shift_on_both_sides(data: MadeUp) -> None:
@@ -245,7 +279,8 @@ def test_the_regression_of_the_reward_shift_on_both_sides(data: MadeUp) -> None:
     found = reward_shift.regressed({"shift": shift}, PairLabels(*labels, np.ones(PAIRS, dtype=bool)), data.prompts, 0.95)["shift"][
         "coefficients"
     ]
-    fit = feols(f"shift ~ {BOTH_SIDES}", sides_of(data).assign(shift=shift), BY_PROMPT).tidy()
-    rows = [found["intercept"], *(found[side][feature] for side in ("chosen", "rejected") for feature in FEATURES)]
-    for ours, theirs in {"estimate": "Estimate", "low": "2.5%", "high": "97.5%", "p": "Pr(>|t|)"}.items():
-        assert [row[ours] for row in rows] == pytest.approx(fit.loc[["Intercept", *BOTH_SIDES.split(" + ")], theirs].to_list()), ours
+    table = sides_of(data).assign(shift=shift)
+    rows = pd.DataFrame([found["intercept"], *(found[side][feature] for side in ("chosen", "rejected") for feature in FEATURES)])
+    fit = feols(f"shift ~ {BOTH_SIDES}", table, BY_PROMPT)
+    names = ["Intercept", *BOTH_SIDES.split(" + ")]
+    same(rows.assign(standard_error=fit.se().loc[names].to_numpy()), fit, names, table)  # which the regression does not tell

@@ -151,6 +151,12 @@ def test_one_cluster_or_no_degrees_of_freedom_leave_no_covariance() -> None:
     assert np.isnan(regression.classical(full)).all()
 
 
+def test_degrees_of_freedom_are_the_clusters_that_a_column_moves_in_less_one() -> None:
+    differs = np.array([[1, 1, 0], [1, 0, 0], [1, 1, 1], [1, 1, 0], [1, 0, 0]], dtype=bool)
+    moved = regression.clusters_moved(differs, np.array([0, 0, 4, 4, 7]))
+    assert regression.own_degrees(moved).tolist() == [2, 1, 0]
+
+
 def test_totals_of_clusters_by_hand() -> None:
     found = regression.cluster_totals(np.array([[1.0, 10.0], [2.0, 20.0], [4.0, 40.0]]), np.array([5, 1, 5]))
     assert found.tolist() == [[2.0, 20.0], [5.0, 50.0]]

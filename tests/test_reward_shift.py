@@ -327,9 +327,14 @@ def test_the_regression_is_that_of_statsmodels_with_clustered_errors() -> None:
     coefficients = found["coefficients"]
     fitted = [coefficients["intercept"], *(coefficients[side][feature] for side, feature in FITTED)]
     assert [each["estimate"] for each in fitted] == pytest.approx(expected.params)
-    assert [(each["low"], each["high"]) for each in fitted] == [pytest.approx(ends) for ends in expected.conf_int(alpha=0.1)]
-    assert [each["p"] for each in fitted] == pytest.approx(expected.pvalues)
-    assert [each["p_holm"] for each in fitted[1:]] == pytest.approx(multipletests(expected.pvalues[1:], method="holm")[1])
+    # degrees of freedom: of the intercept all opening prompts less one, of a feature those with one of its rarer values
+    rarer = [groups[column != stats.mode(column).mode] for column in numbers(labels)[rows[labelled]].T[1:]]
+    t = stats.t([len(set(prompts)) - 1 for prompts in (groups, *rarer)])
+    half, p = t.ppf(0.95) * expected.bse, 2 * t.sf(np.abs(expected.tvalues))
+    assert [each["low"] for each in fitted] == pytest.approx(expected.params - half)
+    assert [each["high"] for each in fitted] == pytest.approx(expected.params + half)
+    assert [each["p"] for each in fitted] == pytest.approx(p)
+    assert [each["p_holm"] for each in fitted[1:]] == pytest.approx(multipletests(p[1:], method="holm")[1])
     # a feature that does not vary
     assert coefficients["chosen"][HONEST] == coefficients["rejected"][HONEST] == {"estimate": None, "reason": "the feature does not vary"}
 

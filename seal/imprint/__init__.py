@@ -217,7 +217,7 @@ def _pooled_estimates(names: list[str], design: np.ndarray, question: Question, 
     made = {}
     for (kind, groups), covariance in zip(_BY.items(), covariances, strict=True):
         number = int(moved[kind][0])
-        degrees = fit.degrees if kind == "classical" else number - 1
+        degrees = np.full(size, fit.degrees) if kind == "classical" else regression.own_degrees(moved[kind])
         reason = no_errors(fit.residuals, rewards, size, number, groups)
         made[kind] = estimated(names, fit.estimates, covariance, degrees, moved[kind], reason, groups)
     return made

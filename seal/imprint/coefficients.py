@@ -104,22 +104,22 @@ class Estimates(NamedTuple):
     """[k] NaN where there is none."""
     errors: np.ndarray
     """[k] standard errors, NaN where there are none."""
-    degrees: int | None
-    """Of the t distribution."""
+    degrees: np.ndarray
+    """[k] of the t distribution, NaN where there are no estimates."""
     reasons: list[str]
     """[k]"""
 
 
 def nothing(names: Sequence[str], reason: str) -> Estimates:
     unknown = np.full(len(names), np.nan)
-    return Estimates(list(names), unknown, unknown, None, [reason] * len(names))
+    return Estimates(list(names), unknown, unknown, unknown, [reason] * len(names))
 
 
 def estimated(
     names: Sequence[str],
     estimates: np.ndarray,
     covariance: np.ndarray,
-    degrees: int,
+    degrees: np.ndarray,
     moved: np.ndarray,
     reason: str = "",
     groups: str = "opening prompts",
@@ -128,6 +128,8 @@ def estimated(
 
     Parameters
     ----------
+    degrees
+        [k] of the t distribution.
     moved
         [k] in how many clusters each column differs.
     groups
@@ -183,8 +185,8 @@ def least_squares(names: Sequence[str], design: np.ndarray, outcome: np.ndarray,
     moved = regression.clusters_moved(design != (usual_values(design) if intercept else 0.0), clusters)
     if intercept:
         moved[0] = number_of(clusters)
-    degrees = number_of(clusters) - 1
-    return estimated(names, fit.estimates, covariance, degrees, moved, no_errors(fit.residuals, outcome, size, degrees + 1))
+    reason = no_errors(fit.residuals, outcome, size, number_of(clusters))
+    return estimated(names, fit.estimates, covariance, regression.own_degrees(moved), moved, reason)
 
 
 def no_errors(residuals: np.ndarray, outcome: np.ndarray, size: int, clusters: int, groups: str = "opening prompts") -> str:
@@ -218,8 +220,8 @@ def rows_of(
         Share of the pairs on which each feature differs.
     """
     tests = [
-        None if np.isnan(error) else regression.wald(Effect(estimate, error), way.level, found.degrees)
-        for estimate, error in zip(found.estimates, found.errors, strict=True)
+        None if np.isnan(error) else regression.wald(Effect(estimate, error), way.level, degrees)
+        for estimate, error, degrees in zip(found.estimates, found.errors, found.degrees, strict=True)
     ]
     tested = np.array([test.p if test and name in way.aims else np.nan for name, test in zip(found.names, tests, strict=True)], dtype=float)
     holm, hochberg = regression.holm(tested), regression.benjamini_hochberg(tested)
@@ -253,7 +255,7 @@ def rows_of(
             "p_bonferroni": min(1.0, tested[place] * bonferroni) if not np.isnan(tested[place]) else None,
             "p_holm": holm[place],
             "p_benjamini_hochberg": hochberg[place],
-            "minimal_detectable": regression.detectable(error, threshold, POWER, found.degrees) if undecided else None,
+            "minimal_detectable": regression.detectable(error, threshold, POWER, found.degrees[place]) if undecided else None,
             "reason": found.reasons[place] or None,
         }
         rows.append({key: None if isinstance(value, float) and np.isnan(value) else value for key, value in row.items()})

@@ -63,9 +63,9 @@ def corrected_by_gold(question: Question, gold: Gold | None) -> tuple[dict[str, 
     solution = None if refused else rectified(labels, truth, margins, known, counts["probability"], clusters)
     if solution is None:
         return {**counts, **none(f"on the pairs with gold: {refused}" if refused else "the pairs with gold leave coefficients open")}, []
-    enough = np.full(len(names), number_of(clusters[known]))
+    moved = regression.clusters_moved(truth[known] != 0, clusters[known])
     labels_only = least_squares(names, labels, margins, clusters, "the difference of the rewards")
-    corrected = estimated(names, solution.estimates, solution.covariance, solution.degrees, enough)
+    corrected = estimated(names, solution.estimates, solution.covariance, solution.degrees, moved)
     by_gold, by_labels = shares_that_differ(truth[known], names), shares_that_differ(labels, names)
     rows, only_gold, naive = (
         rows_of(found, question.way, estimator, "reward", question.scale, differs)
@@ -121,12 +121,15 @@ def bracketed_by_second_labeler(
     if found is None:
         return {**counts, **none("one labeler's labels leave a coefficient on the other's open")}, []
     by_labels, by_second = shares_that_differ(labels, names), shares_that_differ(second, names)
+    moved = regression.clusters_moved(labels != 0, clusters)
+    # An instrumented coefficient learns from prompts that move the instrument and that move what is instrumented.
+    moved_both = np.minimum(moved, regression.clusters_moved(second != 0, clusters))
     rows = [
         rows_of(estimates, question.way, f"bracket_{name}", "reward", question.scale, differs)
         for name, estimates, differs in (
-            ("least_squares", _instrumented(names, found.least_squares, clusters), by_labels),
-            ("labeler_by_control", _instrumented(names, found.by_control, clusters, found.first_stage[0]), by_labels),
-            ("control_by_labeler", _instrumented(names, found.by_labeler, clusters, found.first_stage[1]), by_second),
+            ("least_squares", _instrumented(names, found.least_squares, clusters, moved), by_labels),
+            ("labeler_by_control", _instrumented(names, found.by_control, clusters, moved_both, found.first_stage[0]), by_labels),
+            ("control_by_labeler", _instrumented(names, found.by_labeler, clusters, moved_both, found.first_stage[1]), by_second),
         )
     ]
     features = {name: _ends(found, place, *(row[place] for row in rows)) for place, name in enumerate(names)}
@@ -134,11 +137,10 @@ def bracketed_by_second_labeler(
 
 
 def _instrumented(
-    names: Sequence[str], fit: Linear | Instrumented, clusters: np.ndarray, first_stage: np.ndarray | None = None
+    names: Sequence[str], fit: Linear | Instrumented, clusters: np.ndarray, moved: np.ndarray, first_stage: np.ndarray | None = None
 ) -> Estimates:
     """A fit with its errors, and nothing where instruments are weak."""
-    prompts = number_of(clusters)
-    made = estimated(names, fit.estimates, regression.clustered(fit, clusters), prompts - 1, np.full(len(names), prompts))
+    made = estimated(names, fit.estimates, regression.clustered(fit, clusters), regression.own_degrees(moved), moved)
     if first_stage is None:
         return made
     weak = ~(first_stage >= WEAK)
