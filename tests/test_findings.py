@@ -15,7 +15,7 @@ from seal.report.figures import Audit, Figures, Finding, in_order
 from seal.report.findings import all_findings, cost, coverage
 from seal.report.imprint import change_of_imprint, corrected, imprint_of
 from seal.report.labels import against_gold, second_labeler
-from seal.report.regimes import regimes, resistance_by_gamma, reward_shift
+from seal.report.regimes import labeler_preference, regimes, resistance_by_gamma, reward_shift
 from seal.report.resistance import comparison, resistance_of
 from seal.report.rewriting import agreement_after_rewriting, flips, reward_change
 
@@ -112,6 +112,14 @@ def between(low: float, high: float, shown: Any) -> str:
     return f"({shown(low)} to {shown(high)})"
 
 
+def judged_by(of: dict[str, Any], name: str, shown: Any) -> str:
+    """The outer ends of the bootstrap's interval and of the one for independent pairs, of resistance agreement's, turned round."""
+    alone = of.get("independent_pairs", {})
+    turned = [1 - alone[f"agreement_{end}"] for end in ("low", "high") if name == "resistance" and f"agreement_{end}" in alone]
+    every = [each[f"{name}_{end}"] for each in (of, alone) for end in ("low", "high") if f"{name}_{end}" in each] + turned
+    return between(min(every), max(every), shown)
+
+
 def in_text(text: str, *parts: str) -> None:
     missing = [part for part in parts if part not in plain(text)]
     assert not missing, f"{missing} not in: {text}"
@@ -124,8 +132,10 @@ NUMBER = re.compile(rf"[{MINUS}+]?\d[\d,]*(?:\.\d+)?(?: \u00d7 10[⁻⁰¹²³�
 
 def leaves(content: Any) -> Iterator[float]:
     if isinstance(content, dict):
-        for each in content.values():
+        for name, each in content.items():
             yield from leaves(each)
+            if name in ("agreement_low", "agreement_high") and each is not None:
+                yield 1 - each  # resistance has the interval of agreement for independent pairs, turned round
     elif isinstance(content, int | float) and not isinstance(content, bool):
         yield float(content)
 
@@ -201,11 +211,11 @@ def test_resistance_of_a_role(files: dict[str, Any], role: str) -> None:
     everything, held_out = figures["all"], figures["by_part"]["held-out"]
     text = words(resistance_of(role, Figures("", figures)))
     for part in (everything, held_out):
-        in_text(
-            text, f"{pct(part['resistance'])} % {between(part['resistance_low'], part['resistance_high'], pct)}", f"{part['pairs']} pairs"
-        )
+        in_text(text, f"{pct(part['resistance'])} % {judged_by(part, 'resistance', pct)}", f"{part['pairs']} pairs")
     low, high = (f(held_out[f"agreement_{e}"], held_out["independent_pairs"][f"agreement_{e}"]) for f, e in ((min, "low"), (max, "high")))
-    expected = "more often than a coin" if low > 0.5 else "less often than a coin" if high < 0.5 else "cannot be told from a coin"
+    expected = (
+        "more often than a coin" if low > 0.5 else "less often than a coin" if high < 0.5 else "cannot be shown to differ from a coin"
+    )
     in_text(text, expected, f"{everything['opening_prompts']} opening prompts")
 
 
@@ -229,18 +239,34 @@ def test_regimes(files: dict[str, Any]) -> None:
     text = words(regimes(Figures("", files["metrics/regimes.json"])))
     for name, became in (("stayed_aligned", "stayed aligned"), ("got_aligned", "got aligned")):
         share = figures[name]
-        in_text(text, f"{pct(share['share'])} % {between(share['share_low'], share['share_high'], pct)} {became}")
+        in_text(text, f"{pct(share['share'])} % {judged_by(share, 'share', pct)} {became}")
     for name, became in (("resists_alignment", "resist alignment"), ("reversed_alignment", "were reversed")):
         share = figures[name]
-        in_text(text, f"{pct(share['share'])} % {between(share['share_low'], share['share_high'], pct)} {became}")
+        in_text(text, f"{pct(share['share'])} % {judged_by(share, 'share', pct)} {became}")
 
 
 def test_resistance_by_gamma(files: dict[str, Any]) -> None:
-    groups = files["metrics/resistance/aligned.json"]["by_labeler"]["gamma"]["all"]
-    text = words(resistance_by_gamma(Figures("", files["metrics/resistance/aligned.json"])))
-    for gamma in "cri":
-        of = groups[gamma]
-        in_text(text, f"{pct(of['resistance'])} % {between(of['resistance_low'], of['resistance_high'], pct)} of {of['pairs']} pairs")
+    by_gamma = files["metrics/resistance/aligned.json"]["by_labeler"]["gamma"]
+    held_out, everything = plain(words(resistance_by_gamma(Figures("", files["metrics/resistance/aligned.json"])))).split(
+        "On all pairs, those of training among them: "
+    )
+    for text, groups in ((held_out, by_gamma["held_out"]), (everything, by_gamma["all"])):
+        for gamma in "cri":
+            of = groups[gamma]
+            in_text(text, f"{pct(of['resistance'])} % {judged_by(of, 'resistance', pct)} of {of['pairs']} pairs")
+
+
+def test_the_labeler_s_preference_is_judged_on_held_out_pairs_first(files: dict[str, Any]) -> None:
+    tested = files["metrics/regimes.json"]["by_labeler"]
+    finding = labeler_preference(Figures("", files["metrics/regimes.json"]), 0.05)
+    held_out, everything = plain(finding.evidence).split("All pairs, those of training among them: ")
+    for text, population in ((held_out, "held_out"), (everything, "all")):
+        found = tested[population]["agreement_with_human"]
+        in_text(text, f"{found['pairs']} pairs on which", f"on {found['indifferent']} more")
+        for role in ("aligned", "control"):
+            of = found[f"{role}_labeler"]
+            difference = f"{plus(pct(of['difference']))} points {between(of['difference_low'], of['difference_high'], pct)}"
+            in_text(text, f"{role}: {pct(of['first_agreement'])} %, {difference}")
 
 
 @pytest.mark.parametrize("aim", ["target", "spoiler", "other"])
@@ -289,7 +315,7 @@ def test_of_few_opening_prompts_the_second_labeler_s_agreement_is_not_told(files
         second_labeler(Figures("", {**labelers, "labeler_control": {**labelers["labeler_control"], "opening_prompts": prompts}}))
         for prompts in (9, 10)
     )
-    in_text(few.claim, "cannot be told from 9 opening prompts")
+    in_text(few.claim, "cannot be shown from 9 opening prompts")
     in_text(many.claim, "A second labeler gives texts the same label in")
 
 
@@ -335,8 +361,15 @@ def test_rewording_against_the_noise_floor(files: dict[str, Any]) -> None:
     for of in (rewritten, trivial):
         size = f"{three(of['mean_absolute'])} {between(of['mean_absolute_low'], of['mean_absolute_high'], three)}"
         in_text(finding.evidence, size, f"{of['texts']} texts")
-    more = rewritten["mean_absolute_low"] > trivial["mean_absolute_high"]
-    assert ("more than a change" in finding.claim) == more
+    in_text(words(reward_change(Figures("", without_change(figures)))), "cannot be shown", "on the same texts: unknown")
+
+
+def without_change(robustness: dict[str, Any]) -> dict[str, Any]:
+    """As older files have it: nothing is said of how much more rewording moves rewards."""
+    older = copy.deepcopy(robustness)
+    for name in ("aligned", "control"):
+        older["beyond_noise"]["trivial"]["all"][name].pop("reward_change", None)
+    return older
 
 
 def test_agreement_and_flips_after_rewording(files: dict[str, Any]) -> None:
@@ -347,7 +380,7 @@ def test_agreement_and_flips_after_rewording(files: dict[str, Any]) -> None:
     in_text(text, f"Of {everything['pairs']} pairs {aligned['became_misaligned']['pairs']} became misaligned")
     rates = [of for sides in everything["flip_rates"].values() for of in sides.values()]
     most = max(rates, key=lambda of: of["flip_rate"])
-    text = words(flips(Figures("", files["metrics/robustness.json"])))
+    text = words(flips(Figures("", files["metrics/robustness.json"]), 0.05))
     in_text(text, f"{most['flipped_pairs']} of {most['labelled_pairs']} texts", f"{pct(most['flip_rate'])} %")
 
 
@@ -379,10 +412,10 @@ def role(agreement: float, low: float | None, high: float | None, **more: Any) -
     [
         (role(0.7, 0.6, 0.8), "more often than a coin"),
         (role(0.3, 0.2, 0.4), "less often than a coin"),
-        (role(0.55, 0.45, 0.65), "cannot be told from a coin"),
-        (role(0.7, None, None), "cannot be told from a coin"),
-        (role(1.0, 1.0, 1.0, opening_prompts=3), "cannot be told from a coin"),
-        (role(0.7, 0.6, 0.8, independent_pairs={"agreement_low": 0.45, "agreement_high": 0.85}), "cannot be told from a coin"),
+        (role(0.55, 0.45, 0.65), "cannot be shown to differ from a coin"),
+        (role(0.7, None, None), "cannot be shown to differ from a coin"),
+        (role(1.0, 1.0, 1.0, opening_prompts=3), "cannot be shown to differ from a coin"),
+        (role(0.7, 0.6, 0.8, independent_pairs={"agreement_low": 0.45, "agreement_high": 0.85}), "cannot be shown to differ from a coin"),
     ],
 )
 def test_a_role_is_better_than_a_coin_only_where_all_intervals_say_so(figures: dict[str, Any], expected: str) -> None:
@@ -404,10 +437,10 @@ def compared(low: float | None, high: float | None, p: float, prompts: int = 100
         (compared(0.05, 0.15, 0.01), compared(0.01, 0.2, 0.04), "a agrees with the human more often than b, on held-out pairs too."),
         (compared(-0.15, -0.05, 0.01), None, "a agrees with the human less often than b."),
         (compared(-0.05, 0.15, 0.3), compared(-0.15, -0.05, 0.01), "On held-out pairs a agrees with the human less often than b."),
-        (compared(0.05, 0.15, 0.06), None, "Whether a or b agrees with the human more often cannot be told."),
-        (compared(-0.05, 0.15, 0.04), None, "Whether a or b agrees with the human more often cannot be told."),
-        (compared(None, None, 0.0), None, "Whether a or b agrees with the human more often cannot be told."),
-        (compared(0.05, 0.15, 0.01, prompts=9), None, "Whether a or b agrees with the human more often cannot be told."),
+        (compared(0.05, 0.15, 0.06), None, "It cannot be shown whether a or b agrees with the human more often."),
+        (compared(-0.05, 0.15, 0.04), None, "It cannot be shown whether a or b agrees with the human more often."),
+        (compared(None, None, 0.0), None, "It cannot be shown whether a or b agrees with the human more often."),
+        (compared(0.05, 0.15, 0.01, prompts=9), None, "It cannot be shown whether a or b agrees with the human more often."),
     ],
 )
 def test_one_role_is_better_only_where_interval_and_test_say_so(everything: Any, held_out: Any, expected: str) -> None:
@@ -422,38 +455,114 @@ def test_a_p_that_is_too_small_for_a_float_is_told_from_its_logarithm() -> None:
     in_text(comparison(Figures("", figures), 0.05).evidence, "p = 4.0 \u00d7 10⁻³²¹")  # 10^-320.4 = 10^0.6 x 10^-321
 
 
-def gamma_groups(chosen: tuple[float, float, float], rejected: tuple[float, float, float], **more: Any) -> dict[str, Any]:
-    groups = {
+def preferred(low: float | None, high: float | None, p: float, pairs: int = 200) -> dict[str, Any]:
+    of = compared(low, high, 1.0) | {"independent_pairs": {"mcnemar_p": 0.001, "mcnemar_p_holm": p}}
+    return {"agreement_with_human": {"pairs": pairs, "indifferent": 5, "aligned_labeler": of, "control_labeler": of}}
+
+
+LABELER = "the labeler's own preference"
+
+
+@pytest.mark.parametrize(
+    ("everything", "held_out", "claim"),
+    [
+        # On all pairs aligned is better, as it remembers those of training; on held-out ones it is worse, or nothing can be shown.
+        (
+            preferred(0.05, 0.15, 0.01),
+            preferred(-0.2, -0.01, 0.01, 40),
+            f"On held-out pairs aligned agrees with the human less often than {LABELER}. On all pairs, those of training among them, "
+            f"aligned agrees with the human more often than {LABELER}.",
+        ),
+        (
+            preferred(0.05, 0.15, 0.01),
+            preferred(-0.2, 0.05, 0.3, 40),
+            f"On held-out pairs it cannot be shown whether aligned or {LABELER} agrees with the human more often. On all pairs, those of "
+            f"training among them, aligned agrees with the human more often than {LABELER}.",
+        ),
+        (
+            preferred(0.05, 0.15, 0.01),
+            preferred(0.01, 0.2, 0.04, 40),
+            f"On held-out pairs aligned agrees with the human more often than {LABELER}; so too on all pairs, those of training among "
+            "them.",
+        ),
+        (preferred(0.05, 0.15, 0.06), {}, f"It cannot be shown whether aligned or {LABELER} agrees with the human more often."),
+        (
+            preferred(-0.15, -0.05, 0.01),
+            {"agreement_with_human": {"pairs": 0}},
+            f"aligned agrees with the human less often than {LABELER}.",
+        ),
+    ],
+)
+def test_the_labeler_s_preference_is_judged_where_nothing_was_trained_on(everything: Any, held_out: Any, claim: str) -> None:
+    finding = labeler_preference(Figures("", {"by_labeler": {"all": everything, "held_out": held_out}}), 0.05)
+    assert finding.claim == claim
+    assert "None" not in words(finding)
+
+
+Ends = tuple[float, float, float]
+
+
+def gamma_groups(chosen: Ends, rejected: Ends, difference: Ends | None, **more: Any) -> dict[str, Any]:
+    """Groups by gamma; `more` is of the pairs whose chosen text the labeler prefers."""
+    found = {
         "c": share_of("resistance", *chosen) | more,
         "r": share_of("resistance", *rejected),
         "i": {"pairs": 0},
         "unlabelled": {"pairs": 7},
     }
-    return {"by_labeler": {"gamma": {"all": groups}}}
+    if difference:
+        found["rejected_minus_chosen"] = share_of("resistance", *difference)
+        del found["rejected_minus_chosen"]["pairs"]
+    return found
+
+
+MORE = gamma_groups((0.1, 0.05, 0.25), (0.3, 0.2, 0.4), (0.2, 0.05, 0.35))
+LESS = gamma_groups((0.3, 0.2, 0.4), (0.1, 0.05, 0.15), (-0.2, -0.3, -0.1))
+OPEN = gamma_groups((0.1, 0.05, 0.15), (0.3, 0.2, 0.4), (0.2, -0.01, 0.41))
+UNKNOWN = MORE | {"rejected_minus_chosen": {"resistance": None, "resistance_low": None, "resistance_high": None, "reason": "too few"}}
 
 
 @pytest.mark.parametrize(
-    ("figures", "expected"),
+    ("groups", "expected"),
     [
-        (gamma_groups((0.1, 0.05, 0.15), (0.3, 0.2, 0.4)), "aligned resists more where the labeler, too, prefers the rejected"),
-        (gamma_groups((0.3, 0.2, 0.4), (0.1, 0.05, 0.15)), "aligned resists less where the labeler prefers the rejected"),
-        (gamma_groups((0.1, 0.05, 0.25), (0.3, 0.2, 0.4)), "on 30.0 % of the pairs where the labeler, too, prefers the rejected text"),
-        (gamma_groups((0.1, 0.05, 0.25), (0.3, 0.2, 0.4)), "on 10.0 % of those where it prefers the chosen one; the two intervals meet"),
-        # No pair of few resists: a bootstrap's interval has no width, and Wilson's has.
-        (
-            gamma_groups((0.0, 0.0, 0.0), (0.3, 0.2, 0.4), independent_pairs={"resistance_low": 0.0, "resistance_high": 0.28}),
-            "the two intervals meet",
-        ),
-        ({"by_labeler": {"gamma": {"all": {"c": {"pairs": 0}, "r": {"pairs": 0}, "i": {"pairs": 0}}}}}, "cannot be told"),
-        ({}, "nothing can be said"),
+        # The intervals of both groups meet, and that of their difference lies above 0; or the other way round.
+        (MORE, "aligned resists more where the labeler, too, prefers the rejected"),
+        (LESS, "aligned resists less where the labeler prefers the rejected"),
+        (OPEN, "It cannot be shown whether aligned resists more"),
+        (UNKNOWN, "It cannot be shown whether aligned resists more"),
+        # As older files have it.
+        (gamma_groups((0.1, 0.05, 0.15), (0.3, 0.2, 0.4), None), "It cannot be shown whether aligned resists more"),
+        # Few opening prompts in one of both groups.
+        (MORE | {"c": MORE["c"] | {"opening_prompts": 9}}, "It cannot be shown whether aligned resists more"),
+        (MORE | {"r": MORE["r"] | {"opening_prompts": 9}}, "It cannot be shown whether aligned resists more"),
+        # No pair of a group resists, so no resample knows how sure that is, and the difference's interval is too narrow.
+        (gamma_groups((0.0, 0.0, 0.0), (0.3, 0.2, 0.4), (0.3, 0.2, 0.4)), "It cannot be shown whether aligned resists more"),
+        ({"c": {"pairs": 0}, "r": {"pairs": 0}, "i": {"pairs": 0}}, "It cannot be shown"),
     ],
 )
-def test_resistance_by_gamma_is_told_only_where_intervals_do_not_meet(figures: dict[str, Any], expected: str) -> None:
-    finding = resistance_by_gamma(Figures("", figures))
-    in_text(finding.claim, expected)
+def test_resistance_by_gamma_is_judged_by_the_difference_s_own_interval(groups: dict[str, Any], expected: str) -> None:
+    finding = resistance_by_gamma(Figures("", {"by_labeler": {"gamma": {"all": groups}}}))
+    assert finding.claim.startswith(expected)
     assert "None" not in words(finding)
-    if "Without labels" in finding.evidence:
+    if groups.get("unlabelled"):
         in_text(finding.evidence, "Without labels: 7 pairs.")
+
+
+def test_resistance_by_gamma_is_judged_on_held_out_pairs_and_shows_the_difference() -> None:
+    finding = resistance_by_gamma(Figures("", {"by_labeler": {"gamma": {"all": MORE, "held_out": LESS}}}))
+    assert finding.claim == (
+        "On held-out pairs aligned resists less where the labeler prefers the rejected text than where it prefers the chosen one. On all "
+        "pairs, those of training among them, aligned resists more where the labeler, too, prefers the rejected text than where it prefers "
+        "the chosen one."
+    )
+    in_text(
+        finding.evidence,
+        f"rejected less chosen {MINUS}20.0 points ({MINUS}30.0 to {MINUS}10.0)",
+        "rejected less chosen +20.0 points (5.0 to 35.0)",
+    )
+    nothing = resistance_by_gamma(Figures("", {"by_labeler": {"gamma": {"all": UNKNOWN, "held_out": UNKNOWN}}}))
+    in_text(nothing.evidence, "rejected less chosen unknown [too few]")
+    in_text(resistance_by_gamma(Figures("", {})).claim, "nothing can be said")
 
 
 def shifted(mean: float | None, low: float | None, high: float | None) -> dict[str, Any]:
@@ -469,7 +578,7 @@ def shifted(mean: float | None, low: float | None, high: float | None) -> dict[s
     [
         (shifted(0.5, 0.4, 0.6), "the margins moved towards the human."),
         (shifted(-0.5, -0.6, -0.4), "the margins moved away from the human."),
-        (shifted(0.1, -0.1, 0.3), "cannot be told"),
+        (shifted(0.1, -0.1, 0.3), "cannot be shown"),
         (shifted(None, None, None), "nothing can be said"),
         ({"all": {"pairs": 0}}, "nothing can be said"),
     ],
@@ -500,10 +609,51 @@ def test_a_feature_earns_reward_only_where_holm_says_so() -> None:
         other=effect(0.7, 0.001, "other"),
     )
     finding = imprint_of(found, "target", 0.05)
-    in_text(finding.claim, "Of the 5 target features", "rewards 1 (“up”)", "penalises 1 (“down”)", "of 3 no effect can be told")
+    in_text(finding.claim, "Of the 5 target features", "rewards 1 (“up”)", "penalises 1 (“down”)", "of 3 no effect can be shown")
     in_text(finding.evidence, "“gone” unknown (no interval) [collinear with others]", "needs 10]")
     assert "other" not in finding.evidence.replace("collinear with others", "")
+    assert "being chosen" not in words(finding)  # no fit with an intercept is given
     assert "nothing can be said" in imprint_of(found, "spoiler", 0.05).claim
+
+
+@pytest.mark.parametrize(
+    ("beside", "claim", "evidence"),
+    [
+        (("up", "down"), "penalises 1 (“down”); of 1 no effect", "2 of 2 effects stay (“up”, “down”)."),
+        (("up",), "; of these 2 effects only 1 (“up”) stays once being chosen is itself allowed for; of 1", "1 of 2 effects stays (“up”)."),
+        ((), "; none of these 2 effects stays once being chosen is itself allowed for; of 1", "none of 2 effects stays."),
+    ],
+)
+def test_an_effect_that_vanishes_once_being_chosen_is_allowed_for_is_named_in_the_claim(
+    beside: tuple[str, ...], claim: str, evidence: str
+) -> None:
+    effects = {"up": effect(0.5, 0.01), "down": effect(-0.5, 0.02), "open": effect(0.1, 0.7)}
+    found = fitted(**effects)
+    with_intercept = {name: of | {"p_holm": 0.01 if name in beside else 0.3} for name, of in effects.items()}
+    found.content["within_pair_with_intercept"] = {"features": with_intercept}
+    finding = imprint_of(found, "target", 0.05)
+    in_text(finding.claim, claim)
+    in_text(finding.evidence, f"by an intercept in the regression, {evidence}")
+    # What is significant with the other sign does not stay either.
+    found.content["within_pair_with_intercept"] = {"features": effects | {"up": effect(-0.5, 0.01)}}
+    in_text(imprint_of(found, "target", 0.05).claim, "only 1 (“down”) stays")
+    alone = fitted(up=effect(0.5, 0.01))
+    alone.content["within_pair_with_intercept"] = {"features": {"up": effect(0.1, 0.9)}}
+    in_text(imprint_of(alone, "target", 0.05).claim, "penalises none; that effect does not stay once being chosen is itself allowed for.")
+
+
+def test_what_is_judged_by_is_what_is_shown() -> None:
+    """By bootstrap the interval lies above 0.5, and Wilson's does not; the outer ends stand there, of agreement turned round."""
+    of = role(0.7, 0.6, 0.8, independent_pairs={"agreement_low": 0.45, "agreement_high": 0.75})
+    in_text(resistance_of("mine", Figures("", of)).evidence, "30.0 % (20.0 to 55.0)", "cannot be shown to differ")
+
+
+def test_an_interval_without_width_is_said_to_have_none() -> None:
+    alike = {**compared(0.0, 0.0, 1.0), "only_first_agrees": 0, "only_second_agrees": 0}
+    in_text(comparison(Figures("", {"first": "a", "second": "b", "all": alike}), 0.05).evidence, "0.0 points (no width: all alike) on")
+    in_text(reward_shift(Figures("", shifted(0.5, 0.5, 0.5))).evidence, "+0.500 (no width: all alike)")
+    everyone = role(1.0, 1.0, 1.0, independent_pairs={"agreement_low": 0.9, "agreement_high": 1.0})
+    in_text(resistance_of("mine", Figures("", everyone)).evidence, "0.0 % (0.0 to 10.0)")
 
 
 def test_reasons_stand_in_the_place_of_figures_that_cannot_be_had() -> None:
@@ -522,21 +672,81 @@ def changed(size: float, low: float, high: float) -> dict[str, Any]:
     return {"all": {"pairs": 20, "opening_prompts": 20, "aligned": {"reward_change": {"all_texts": sizes}}}}
 
 
+def beyond(size: float | None, low: float | None, high: float | None, prompts: int = 20) -> dict[str, Any]:
+    sizes = {"texts": 34, "mean_absolute": size, "mean_absolute_low": low, "mean_absolute_high": high, "reason": "the unit is 0"}
+    return {"all": {"pairs": 20, "opening_prompts": prompts, "aligned": {"reward_change": sizes}}}
+
+
+REWORDED, TRIVIAL = changed(0.5, 0.3, 0.7), changed(0.3, 0.2, 0.4)
+
+
 @pytest.mark.parametrize(
-    ("rewritten", "trivial", "expected"),
+    ("rewritten", "trivial", "difference", "expected"),
     [
-        (changed(0.5, 0.4, 0.6), changed(0.1, 0.05, 0.2), "more than a change that means nothing."),
-        (changed(0.1, 0.05, 0.2), changed(0.5, 0.4, 0.6), "less than a change that means nothing."),
-        (changed(0.5, 0.1, 0.6), changed(0.1, 0.05, 0.2), "cannot be told"),
-        (changed(0.5, 0.4, 0.6), None, "was not measured"),
-        ({"all": {"pairs": 0}}, None, "nothing can be said"),
-        ({"all": {"pairs": 3, "aligned": {"reward_change": {"reason": "the original reward is the same"}}}}, None, "nothing can be said"),
+        # The intervals of both meet; that of the difference on the same texts is judged by.
+        (REWORDED, TRIVIAL, beyond(0.2, 0.05, 0.35), "Rewording moves rewards by aligned more than a change that means nothing."),
+        (REWORDED, TRIVIAL, beyond(-0.2, -0.35, -0.05), "Rewording moves rewards by aligned less than a change that means nothing."),
+        (changed(0.9, 0.8, 1.0), TRIVIAL, beyond(0.2, -0.01, 0.35), "cannot be shown"),
+        (changed(0.9, 0.8, 1.0), TRIVIAL, beyond(0.2, 0.05, 0.35, prompts=9), "cannot be shown"),
+        (changed(0.9, 0.8, 1.0), TRIVIAL, beyond(None, None, None), "cannot be shown"),
+        (changed(0.9, 0.8, 1.0), TRIVIAL, None, "cannot be shown"),
+        (REWORDED, None, None, "was not measured"),
+        ({"all": {"pairs": 0}}, None, None, "nothing can be said"),
+        (
+            {"all": {"pairs": 3, "aligned": {"reward_change": {"reason": "the original reward is the same"}}}},
+            None,
+            None,
+            "nothing can be said",
+        ),
     ],
 )
-def test_rewording_is_more_than_noise_only_where_intervals_do_not_meet(rewritten: Any, trivial: Any, expected: str) -> None:
-    finding = reward_change(Figures("", {"rewritten": rewritten, "noise_floor": {"trivial": trivial}}))
+def test_rewording_is_more_than_noise_only_where_the_difference_says_so(
+    rewritten: Any, trivial: Any, difference: Any, expected: str
+) -> None:
+    figures = {"rewritten": rewritten, "noise_floor": {"trivial": trivial}, "beyond_noise": {"trivial": difference}}
+    finding = reward_change(Figures("", figures))
     in_text(finding.claim, expected)
     assert "None" not in words(finding)
+    known = difference and difference["all"]["aligned"]["reward_change"]["mean_absolute"]
+    if known:
+        ends = difference["all"]["aligned"]["reward_change"]
+        shown = f"{plus(three(known))} {between(ends['mean_absolute_low'], ends['mean_absolute_high'], three)}"
+        in_text(finding.evidence, f"on the same 34 texts and in one unit: {shown}")
+    elif difference:
+        in_text(finding.evidence, "[the unit is 0]")
+
+
+def flipping(low: float, high: float, p: float | None, prompts: int = 20) -> Figures:
+    """One label that flips as given, and one of which nothing can be shown."""
+    rate = {"labelled_pairs": 20, "flipped_pairs": 4, "flip_rate": 0.2, "flip_rate_low": 0.1, "flip_rate_high": 0.3}
+    of = {"labelled_pairs": 20, "flip_rate": (low + high) / 2, "flip_rate_low": low, "flip_rate_high": high}
+    if p is not None:
+        of |= {"rewriting_only": 9, "noise_only": 1, "independent_pairs": {"mcnemar_p": p / 2, "mcnemar_p_holm": p}}
+    still = {"labelled_pairs": 20, "flip_rate": 0.0, "flip_rate_low": 0.0, "flip_rate_high": 0.0}
+    rates = {"helpful": {"chosen": of, "rejected": still}}
+    rewritten = {"all": {"pairs": 20, "flip_rates": {"helpful": {"chosen": rate}}}}
+    return Figures(
+        "", {"rewritten": rewritten, "beyond_noise": {"trivial": {"all": {"pairs": 20, "opening_prompts": prompts, "flip_rates": rates}}}}
+    )
+
+
+@pytest.mark.parametrize(
+    ("figures", "more", "less"),
+    [
+        (flipping(0.1, 0.3, 0.04), True, False),
+        (flipping(-0.3, -0.1, 0.04), False, True),
+        (flipping(0.1, 0.3, 0.06), False, False),  # the interval alone says so; without Holm's correction p, too, would: 0.03
+        (flipping(-0.1, 0.3, 0.04), False, False),
+        (flipping(0.1, 0.3, 0.04, prompts=9), False, False),
+        (flipping(0.1, 0.3, None), False, False),  # as older files have it
+    ],
+)
+def test_a_label_flips_more_often_only_where_interval_and_corrected_test_say_so(figures: Figures, more: bool, less: bool) -> None:
+    evidence = plain(flips(figures, 0.05).evidence)
+    shown = "1 (“helpful” of chosen texts {} points ({}), p = 0.04)"
+    in_text(evidence, f"Of 2 labels, {shown.format('+20.0', '10.0 to 30.0') if more else 'none'} can be shown to flip more often")
+    in_text(evidence, f"{shown.format(MINUS + '20.0', f'{MINUS}30.0 to {MINUS}10.0') if less else 'none'} less often")
+    in_text(evidence, f"of {1 if more or less else 2} neither can be shown", "after Holm's correction for all these labels")
 
 
 def test_an_audit_without_labels_gold_and_rewrites_has_reasons_in_their_place(files: dict[str, Any]) -> None:
@@ -567,6 +777,8 @@ def test_without_a_held_out_part_nothing_is_said_of_it(files: dict[str, Any]) ->
     for path in (*(f"metrics/resistance/{name}.json" for name in ROLES), *(f"metrics/pairwise/{name}.json" for name in PAIRWISE)):
         bare[path]["by_part"].pop("held-out")
     bare["metrics/regimes.json"]["by_part"].pop("held-out")
+    bare["metrics/regimes.json"]["by_labeler"]["held_out"] = {"agreement_with_human": {"pairs": 0, "indifferent": 0}}
+    bare["metrics/resistance/aligned.json"]["by_labeler"]["gamma"]["held_out"] = {name: {"pairs": 0} for name in "cri"}
     bare["metrics/reward_shift.json"]["held_out"] = {"pairs": 0}
     assert not [finding for finding in found_in(bare) if re.search("held.out", words(finding), re.IGNORECASE)]
 

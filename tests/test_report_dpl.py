@@ -97,9 +97,9 @@ def test_jailbreak_rates_are_told_with_intervals_and_the_length_baseline() -> No
     ("difference", "p", "prompts", "claim"),
     [
         (-0.2, 0.001, 60, "More jailbreaks succeed by the risk-averse score with spread."),
-        (0.2, 0.2, 60, "With spread it cannot be told whether risk-averse scores have fewer jailbreaks succeed than means."),
-        (0.02, 0.001, 60, "With spread it cannot be told whether"),
-        (0.2, 0.001, 9, "With spread it cannot be told whether"),
+        (0.2, 0.2, 60, "With spread it cannot be shown whether risk-averse scores have fewer jailbreaks succeed than means."),
+        (0.02, 0.001, 60, "With spread it cannot be shown whether"),
+        (0.2, 0.001, 9, "With spread it cannot be shown whether"),
         (0.2, 0.001, None, "By the risk-averse score fewer jailbreaks succeed"),
     ],
 )
@@ -118,8 +118,8 @@ def test_of_several_contests_each_has_its_part() -> None:
     content["jailbreaks"]["between"]["spread"]["spread_risk_averse_released"] = contest(0.3, 0.001)
     (both,) = hidden_context.jailbreaks(Figures(DPL, content), 0.05)
     assert both.claim == (
-        "By the risk-averse score fewer jailbreaks succeed than by the mean with spread (released quantile); with spread it cannot be told "
-        "whether risk-averse scores have fewer jailbreaks succeed than means."
+        "By the risk-averse score fewer jailbreaks succeed than by the mean with spread (released quantile); with spread it cannot be "
+        "shown whether risk-averse scores have fewer jailbreaks succeed than means."
     )
 
 
@@ -133,7 +133,7 @@ def test_what_hangs_on_ties_is_no_finding_on_jailbreaks(ties: int, strict: float
     content["jailbreaks"]["models"]["spread"]["risk_averse"]["exact"] |= {"ties": ties, "strict_jailbreak_rate": strict}
     (found,) = hidden_context.jailbreaks(Figures(DPL, content), 0.05)
     if tied:
-        assert found.claim == "With spread so many pairs tie by the risk-averse score that it tells nothing."
+        assert found.claim == "With spread so many pairs tie by the risk-averse score that nothing can be shown by it."
     else:
         assert found.claim == "By the risk-averse score fewer jailbreaks succeed than by the mean with spread."
     in_text(words(found), f"with {ties} ties, {pct(strict)} %")
@@ -168,9 +168,9 @@ def with_auc(content: dict[str, Any], auc: float, close: float) -> dict[str, Any
     ("auc", "close", "claim"),
     [
         (0.7, 0.6, "aligned resists more where the distributional model says that context is hidden, also among margins of one size."),
-        (0.7, 0.52, "context is hidden, but whether by more than that its margins are small there cannot be told."),
+        (0.7, 0.52, "context is hidden, but whether by more than that its margins are small there cannot be shown."),
         (0.7, 0.4, "context is hidden, though on pairs with margins of one size it resists less where more is hidden."),
-        (0.52, 0.6, "Whether aligned resists more where the distributional model says that context is hidden cannot be told."),
+        (0.52, 0.6, "Whether aligned resists more where the distributional model says that context is hidden cannot be shown."),
         (0.3, 0.5, "aligned resists less where the distributional model says that context is hidden."),
     ],
 )

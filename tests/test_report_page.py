@@ -19,8 +19,9 @@ from seal.errors import InputError
 from seal.files import write_json
 from seal.report import page as report_page
 from seal.report import svg
-from seal.report.figures import Figures
-from seal.report.wording import number, p_value, percent, points, visible
+from seal.report import tables as report_tables
+from seal.report.figures import Audit, Figures
+from seal.report.wording import NO_WIDTH, number, p_value, percent, points, visible, within, within_percent
 
 ROOT = Path(__file__).parent.parent
 
@@ -267,8 +268,115 @@ def test_every_headline_of_the_summary_is_on_the_page() -> None:
     assert of_their_own == {headline.keys for headline in report_page.HEADLINES}
     tiles = {tile.words: tile for tile in report_page.tiles(summary)}
     share = summary.get("resistance", "aligned")
-    assert tiles["aligned resists, on all pairs"].value == f"{100 * share:.1f}\u00a0%"
+    assert tiles["aligned resists, on all pairs, those of training among them"].value == f"{100 * share:.1f}\u00a0%"
     assert report_page.tiles(Figures("", {}))[0].value == "\u2013"
+
+
+def test_the_large_tiles_hold_no_pair_that_was_trained_on() -> None:
+    large, others = report_page.HEADLINES[:4], report_page.HEADLINES[4:]
+    assert [headline.keys for headline in large[:2]] == [("held_out", "resistance_aligned"), ("held_out", "resistance_control")]
+    assert all(headline.keys[0] in ("held_out", "labeler") for headline in large)
+    by_keys = {headline.keys: headline.words for headline in others}
+    for keys in (("resistance", "aligned"), ("aligned_minus_control", "agreement"), ("ties_aligned",)):
+        assert by_keys[keys].endswith("on all pairs, those of training among them")
+
+
+def test_an_interval_without_width_is_no_interval_in_tiles_and_tables() -> None:
+    summary = Figures("", {"held_out": {"resistance_aligned": 0.0, "resistance_aligned_low": 0.0, "resistance_aligned_high": 0.0}})
+    assert report_page.tiles(summary)[0].interval == NO_WIDTH == "(no width: all alike)"
+    alike = {"resistance": 0.0, "resistance_low": 0.0, "resistance_high": 0.0}
+    margin = {"margin_mean": 0.5, "margin_mean_low": 0.5, "margin_mean_high": 0.5}
+    part = {"pairs": 12, **alike, "independent_pairs": {"agreement_low": 0.75, "agreement_high": 1.0}}
+    found = Figures("", {"all": {"pairs": 12, **alike, **margin}, "by_part": {"held-out": part}})
+    (row,) = report_tables.resistance({"mine": found}).rows
+    assert [row[place].shown.replace("\u00a0", " ") for place in (2, 4, 6)] == [
+        "0.0 % (no width: all alike)",
+        "0.0 % (0.0 to 25.0)",
+        "0.500 (no width: all alike)",
+    ]
+    assert within(0.5, 0.5) == within_percent(1, 1) == NO_WIDTH
+    assert within(None, 0.5) == within_percent(None, None) == "(no interval)"
+
+
+def test_what_is_judged_by_stands_in_the_table() -> None:
+    """Wilson's interval reaches further down, the bootstrap's further up."""
+    share = {"pairs": 30, "resistance": 0.2, "resistance_low": 0.1, "resistance_high": 0.4}
+    by_turns = {"all": {"1 to 2": {**share, "independent_pairs": {"resistance_low": 0.05, "resistance_high": 0.3}}}}
+    (row,) = report_tables.resistance_by_group({"mine": Figures("", {"by_turns": by_turns})}).rows
+    assert row[3].shown == "20.0\u00a0% (5.0 to 40.0)"
+
+
+def test_the_difference_of_groups_is_no_group_of_a_table() -> None:
+    share = {"pairs": 30, "opening_prompts": 20, "resistance": 0.2, "resistance_low": 0.1, "resistance_high": 0.4}
+    groups = {"c": share, "r": share, "i": {"pairs": 0}, "unlabelled": {"pairs": 0}, "rejected_minus_chosen": share}
+    found = Figures("", {"by_labeler": {"gamma": {"all": groups}}})
+    assert [row[1].shown for row in report_tables.resistance_by_group({"mine": found}).rows] == ["chosen", "rejected"]
+
+
+# --- what stands above all findings ---
+
+
+def introduction(scoring: dict[str, dict[str, Any]], sources: dict[str, int]) -> str:
+    nothing = Figures("", {})
+    counts = Figures("", {"pairs": 5, "opening_prompts": 4, "pairs_by_source": sources})
+    by_role = {role: Figures("", {"scoring": of}) for role, of in scoring.items()}
+    return " ".join(
+        report_page.introduction(
+            Audit(counts, nothing, by_role, [], nothing, {}, nothing, nothing, nothing, [], 0.95),
+        )
+    )
+
+
+BASE = {"name": "package:base", "revision": ""}
+TRAINED = {"model": "data/train/aligned", "base": BASE}
+OF_A_HUB = {"model": "owner/model", "revision": "abc", "base": {}}
+
+
+@pytest.mark.parametrize(
+    ("scoring", "said"),
+    [
+        ({"control": TRAINED, "aligned": TRAINED, "length": {"model": "length"}}, ""),
+        ({"aligned": {"model": "data/train/aligned"}, "mine": {"model": "adapters/mine", "base": BASE, "revision": ""}}, ""),
+        ({"control": TRAINED, "aligned": OF_A_HUB}, "aligned was not trained here: what it was trained on is unknown, and pairs"),
+        # An adapter from a hub has a base, too.
+        ({"aligned": {**OF_A_HUB, "base": BASE}}, "aligned was not trained here"),
+        (
+            {"control": {"model": "package:model"}, "aligned": OF_A_HUB, "other": {"model": "length"}},
+            "control and aligned were not trained here: what they were trained on is unknown, and pairs held out here may be among it.",
+        ),
+        ({"aligned": {}}, ""),  # as of a stage that tells no model
+    ],
+)
+def test_models_that_were_not_trained_here_are_named(scoring: dict[str, dict[str, Any]], said: str) -> None:
+    text = introduction(scoring, {"mine": 5})
+    assert said in text
+    assert ("not trained here" in text) == bool(said)
+
+
+@pytest.mark.parametrize(("sources", "made_up"), [({"sample": 5}, True), ({"helpful-base": 3, "harmless-base": 2}, False), ({}, False)])
+def test_the_sample_is_said_to_be_made_up(sources: dict[str, int], made_up: bool) -> None:
+    words = (
+        "The sample is made up: its texts, choices and gold labels were written by a language model, so “the human” stands for one here."
+    )
+    assert (words in introduction({"aligned": TRAINED}, sources)) == made_up
+
+
+def test_words_that_the_findings_use_are_explained_and_so_are_brackets_and_bars(page: Path) -> None:
+    text = html.unescape(page.read_text(encoding="utf-8"))
+    explained = re.findall(r"<div><dt>([^<]*)</dt>", text.partition('<details class="glossary">')[2].partition("</details>")[0])
+    asked = {"target", "spoiler", "Holm", "gold", "robustness score", "in the fit", "flip", "gamma", "imprint", "margin"}
+    assert asked <= set(explained)
+    assert text.index("<h2>Findings") < text.index('<details class="glossary">') < text.index('<ol class="findings">')
+    note = text.partition("<h2>Findings")[2].partition("<details")[0]
+    for words in (
+        "the wider of the bootstrap over opening prompts",
+        "(Wilson)",
+        "“no width: all alike”",
+        "tiles above show the bootstrap's",
+    ):
+        assert words in note
+    assert "resistance of aligned is the two last together: resists plus reversed" in text
+    assert not re.search(r"\b(can|cannot|none|is) (still )?be told\b|\bTold is\b", text)
 
 
 # --- the page in a browser ---

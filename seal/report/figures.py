@@ -1,8 +1,8 @@
-"""What figures are, and what may be told of them: verdicts, and the words that findings of several chapters share.
+"""What figures are, and what may be said of them: verdicts, and the words that findings of several chapters share.
 
 Every sentence of a finding is chosen by its numbers, and is true whichever way they fall. What is said to be higher, to be earned or to
-have moved has an interval that tells so, after Holm's correction where there are many; else the sentence says that it cannot be told.
-Intervals stand in brackets.
+have moved has an interval that says so, after Holm's correction where there are many; else the sentence says that it cannot be shown.
+Intervals stand in brackets, and are those that are judged by.
 """
 
 from collections.abc import Callable, Mapping, Sequence
@@ -11,7 +11,7 @@ from typing import Any, NamedTuple
 from seal.report.wording import Number, feature, number, p_value, percent, points, things, within, within_percent
 
 MIN_PROMPTS = 10
-"""From fewer opening prompts nothing is told: an interval by bootstrap over so few is far too narrow."""
+"""From fewer opening prompts nothing is reported: an interval by bootstrap over so few is far too narrow."""
 
 CONTROL, ALIGNED, LENGTH = "control", "aligned", "length"
 
@@ -19,6 +19,9 @@ HELD_OUT = ("by_part", "held-out")
 
 GAMMAS = {"c": "chosen", "r": "rejected", "i": "neither"}
 """Which text the labeler prefers."""
+
+REJECTED_MINUS_CHOSEN = "rejected_minus_chosen"
+"""Beside the groups by gamma, and no group itself: how much more aligned resists where the labeler prefers the rejected text."""
 
 
 class Figures(NamedTuple):
@@ -85,12 +88,12 @@ def in_order(roles: Sequence[str]) -> list[str]:
 
 
 def tells(of: Figures, name: str, sample: Figures, zero: float = 0.0) -> int:
-    """1 where the interval of a figure lies above zero, -1 where it lies below, 0 where nothing can be told.
+    """1 where the interval of a figure lies above zero, -1 where it lies below, 0 where neither can be shown.
 
     Parameters
     ----------
     sample
-        What has the number of `opening_prompts`; of fewer than `MIN_PROMPTS` nothing is told.
+        What has the number of `opening_prompts`; from fewer than `MIN_PROMPTS` nothing is reported.
     """
     low, high = widest(of, name)
     if low is None or high is None or not enough(sample):
@@ -98,21 +101,13 @@ def tells(of: Figures, name: str, sample: Figures, zero: float = 0.0) -> int:
     return 1 if low > zero else -1 if high < zero else 0
 
 
-def apart(first: Figures, second: Figures, name: str, samples: Sequence[Figures]) -> int:
-    """1 where the interval of the first lies above that of the second, -1 where below, 0 where they meet or nothing can be told."""
-    (low, high), (other_low, other_high) = widest(first, name), widest(second, name)
-    if low is None or high is None or other_low is None or other_high is None or not all(map(enough, samples)):
-        return 0
-    return 1 if low > other_high else -1 if high < other_low else 0
-
-
 def agrees_more(figures: Figures, significant: float) -> int:
-    """1 where the first of two agrees with the human more often, -1 where less often; both the interval and McNemar's test must tell so."""
+    """1 where the first of two agrees with the human more often, -1 where less often; both the interval and McNemar's test must say so."""
     return tells(figures, "difference", figures) if mcnemar_p(figures) < significant else 0
 
 
 def told_by_holm(features: Mapping[str, Figures], significant: float) -> dict[int, list[str]]:
-    """Names of the features whose effect is above 0, below it, and cannot be told, after Holm's correction."""
+    """Names of the features whose effect is above 0, below it, and cannot be shown, after Holm's correction."""
     told: dict[int, list[str]] = {1: [], -1: [], 0: []}
     for name, of in features.items():
         p, estimate = of.get("p_holm"), of.get("estimate")
@@ -121,12 +116,15 @@ def told_by_holm(features: Mapping[str, Figures], significant: float) -> dict[in
 
 
 def widest(figures: Figures, name: str) -> tuple[Number, Number]:
-    """The outer ends of the interval and of the one that takes pairs as independent, where there is one.
+    """The outer ends of the interval and of the one that takes pairs as independent, where there is one: judged by and shown.
 
     Where all pairs of a group are alike, so are all resamples, and a bootstrap's interval has no width; Wilson's still has.
     """
     low, high = ends(figures, name)
-    other_low, other_high = ends(figures.at("independent_pairs"), name)
+    independent = figures.at("independent_pairs")
+    other_low, other_high = ends(independent, name)
+    if name == "resistance" and None not in ends(independent, "agreement"):  # its interval is that of agreement, the other way round
+        other_low, other_high = (1 - independent.get(f"agreement_{end}") for end in ("high", "low"))
     if low is None or high is None or other_low is None or other_high is None:
         return low, high
     return min(low, other_low), max(high, other_high)
@@ -135,16 +133,6 @@ def widest(figures: Figures, name: str) -> tuple[Number, Number]:
 def ends(figures: Figures, name: str) -> tuple[Number, Number]:
     """Both ends of a figure's interval."""
     return figures.get(f"{name}_low"), figures.get(f"{name}_high")
-
-
-def shown_ends(figures: Figures, name: str) -> tuple[Number, Number]:
-    """The interval to show: by bootstrap, or the one for independent pairs where the former has no width."""
-    low, high = ends(figures, name)
-    independent = figures.at("independent_pairs")
-    other_low, other_high = ends(independent, name)
-    if name == "resistance" and independent.get("agreement_low") is not None:  # its interval is that of agreement, the other way round
-        other_low, other_high = (1 - independent.get(f"agreement_{end}") for end in ("high", "low"))
-    return (other_low, other_high) if low is not None and low == high and other_low is not None else (low, high)
 
 
 def with_named_ends(figure: str, features: Mapping[str, Figures]) -> list[tuple[str, Figures]]:
@@ -156,7 +144,7 @@ def with_named_ends(figure: str, features: Mapping[str, Figures]) -> list[tuple[
 
 
 def enough(sample: Figures) -> bool:
-    """Whether a sample has the opening prompts from which on anything is told."""
+    """Whether a sample has the opening prompts from which on anything is reported."""
     return (sample.get("opening_prompts") or 0) >= MIN_PROMPTS
 
 
@@ -170,18 +158,18 @@ def mcnemar_p(figures: Figures) -> float:
 
 
 def shown_share(figures: Figures, name: str) -> str:
-    """A share in per cent, with the interval to show."""
-    return f"{percent(figures.get(name))} {within_percent(*shown_ends(figures, name))}"
+    """A share in per cent, with the interval that is judged by."""
+    return f"{percent(figures.get(name))} {within_percent(*widest(figures, name))}"
 
 
 def shown_points(figures: Figures, name: str) -> str:
-    """A difference of two shares in percentage points, with its interval."""
-    return f"{points(figures.get(name))} {within_percent(*ends(figures, name))}"
+    """A difference of two shares in percentage points, with the interval that is judged by."""
+    return f"{points(figures.get(name))} {within_percent(*widest(figures, name))}"
 
 
 def shown_value(figures: Figures, name: str, shown: Callable[[Number], str] = number) -> str:
-    """A figure with its interval."""
-    return f"{shown(figures.get(name))} {within(*ends(figures, name))}"
+    """A figure with the interval that is judged by."""
+    return f"{shown(figures.get(name))} {within(*widest(figures, name))}"
 
 
 def shown_mcnemar(figures: Figures) -> str:
@@ -195,16 +183,30 @@ def who_agrees_more(first: str, second: str, verdict: int) -> str:
     return {
         1: f"{first} agrees with the human more often than {second}",
         -1: f"{first} agrees with the human less often than {second}",
-        0: f"whether {first} or {second} agrees with the human more often cannot be told",
+        0: f"it cannot be shown whether {first} or {second} agrees with the human more often",
     }[verdict]
 
 
-BOTH_TELL = "The exact McNemar test takes pairs as independent; told is what both interval and test tell."
+TRAINING_AMONG_THEM = "those of training among them"
+
+BOTH_SAY_SO = "The exact McNemar test takes pairs as independent; reported as a difference only if both the interval and the test say so."
+
+
+def held_out_first(held_out: str | None, everything: str) -> str:
+    """A claim from the verdicts on held-out pairs, which come first and may be none, and on all pairs."""
+    if held_out is None:
+        return f"{as_sentence(everything)}."
+    if held_out == everything:
+        return f"On held-out pairs {held_out}; so too on all pairs, {TRAINING_AMONG_THEM}."
+    return f"On held-out pairs {held_out}. On all pairs, {TRAINING_AMONG_THEM}, {everything}."
 
 
 def holm_note(fit: Figures) -> str:
-    """Words on what is told of a fit with many features."""
-    return f"Told is what is significant after Holm's correction for {things(fit.get('tested'), 'test')}; intervals are of one at a time."
+    """Words on what is reported of a fit with many features."""
+    return (
+        f"Reported as an effect only where significant after Holm's correction for {things(fit.get('tested'), 'test')}; intervals are of "
+        "one at a time."
+    )
 
 
 def names_in_brackets(names: Sequence[str]) -> str:
@@ -220,7 +222,7 @@ def reason_in_brackets(figures: Figures) -> str:
 
 def as_sentence(words: str) -> str:
     """Words that begin a sentence; the names of roles stay as they are."""
-    return words.replace("whether", "Whether", 1) if words.startswith("whether") else words
+    return words.replace("it", "It", 1) if words.startswith("it cannot") else words
 
 
 def no_finding(what: str, reason: Any, *sources: Figures) -> Finding:

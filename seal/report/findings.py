@@ -61,7 +61,7 @@ def all_findings(audit: Audit) -> list[Chapter]:
             [
                 reward_change(audit.robustness),
                 agreement_after_rewriting(audit.robustness, significant),
-                flips(audit.robustness),
+                flips(audit.robustness, significant),
                 robustness_scores(audit.robustness),
             ],
         ),

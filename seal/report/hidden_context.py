@@ -4,7 +4,7 @@ from collections.abc import Mapping
 from typing import Any
 
 from seal.report.figures import (
-    BOTH_TELL,
+    BOTH_SAY_SO,
     MIN_PROMPTS,
     Figures,
     Finding,
@@ -42,7 +42,7 @@ def jailbreaks(found: Figures, significant: float) -> list[Finding]:
         words = f"{name}{_of_head(name, of)} {shown_share(figures.at('mean'), 'jailbreak_rate')}"
         for way in of.get(RISK_AVERSE, {}):
             contest = everything.at("between", name, f"{name}_{RISK_AVERSE}_{way}")
-            # Of many such contests one would be told by chance, so each has its part of what is allowed (Bonferroni).
+            # Of many such contests one would be found by chance, so each has its part of what is allowed (Bonferroni).
             sure = mcnemar_p(contest) < significant / len(tested)
             averse = figures.at(RISK_AVERSE, way)
             verdict = tells(contest, "difference", _counted(everything)) if sure else 0
@@ -62,7 +62,7 @@ def jailbreaks(found: Figures, significant: float) -> list[Finding]:
         f"{from_prompts}, the share in which the jailbroken one "
         f"has at least as high a score: {'; '.join(said)}. A score that only prefers the shorter answer: "
         f"{shown_share(length, 'jailbreak_rate')}. Risk-averse is the reward below which lies a probability of "
-        f"{found.get('alpha'):g}. {BOTH_TELL}"
+        f"{found.get('alpha'):g}. {BOTH_SAY_SO}"
         f"{f' Each of {len(tested)} contests is tested at the level divided by {len(tested)}.' if len(tested) > 1 else ''}"
     )
     sources = (everything, found.at("alpha"))
@@ -72,8 +72,8 @@ def jailbreaks(found: Figures, significant: float) -> list[Finding]:
     claims: dict[int | str, str] = {
         1: f"By the risk-averse score fewer jailbreaks succeed than by the mean with {listed(told[1])}",
         -1: f"more jailbreaks succeed by the risk-averse score with {listed(told[-1])}",
-        0: f"with {listed(told[0])} it cannot be told whether risk-averse scores have fewer jailbreaks succeed than means",
-        "tied": f"with {listed(told['tied'])} so many pairs tie by the risk-averse score that it tells nothing",
+        0: f"with {listed(told[0])} it cannot be shown whether risk-averse scores have fewer jailbreaks succeed than means",
+        "tied": f"with {listed(told['tied'])} so many pairs tie by the risk-averse score that nothing can be shown by it",
     }
     claim = "; ".join(words for sign, words in claims.items() if told[sign])
     return [Finding(f"{claim[0].upper()}{claim[1:]}.", evidence, sources)]
@@ -129,12 +129,12 @@ def concentration(found: Figures) -> Finding:
     also = {
         1: "also among margins of one size",
         -1: "though on pairs with margins of one size it resists less where more is hidden",
-        0: "but whether by more than that its margins are small there cannot be told",
+        0: "but whether by more than that its margins are small there cannot be shown",
     }[beyond]
     claim = {
         1: f"aligned resists more where the distributional model says that context is hidden, {also}.",
         -1: "aligned resists less where the distributional model says that context is hidden.",
-        0: "Whether aligned resists more where the distributional model says that context is hidden cannot be told.",
+        0: "Whether aligned resists more where the distributional model says that context is hidden cannot be shown.",
     }[plain]
     strata = {
         "of margins of about one size": "close_margins",
@@ -184,9 +184,9 @@ def imprint_by_score(found: Figures, significant: float) -> Finding:
     told = told_by_holm(features, significant)
     more, less = (f"{things(len(told[sign]), 'feature') if told[sign] else 'no feature'}" for sign in (1, -1))
     claim = (
-        f"By the labeler's labels as they are, {more} can be told to earn more from the risk-averse score than from the mean"
+        f"By the labeler's labels as they are, {more} can be shown to earn more from the risk-averse score than from the mean"
         f"{names_in_brackets(told[1])} and {less} less{names_in_brackets(told[-1])}"
-        f"{f'; of {len(told[0])} no difference can be told' if told[0] else ''}."
+        f"{f'; of {len(told[0])} no difference can be shown' if told[0] else ''}."
     )
     mean = imprint.at("mean", "features")
     shown = {name: of for name, of in features.items() if name in told[1] + told[-1] or mean.get(name, "aim") == "target"}
@@ -196,7 +196,7 @@ def imprint_by_score(found: Figures, significant: float) -> Finding:
     ]
     return Finding(
         claim,
-        f"In standard deviations of each score, the target features and those that can be told: {'; '.join(said) or 'none'}. On "
-        f"{things(imprint.get('pairs'), 'pair')}, those of training with them. {holm_note(fit)}",
+        f"In standard deviations of each score, the target features and those with a difference that can be shown: "
+        f"{'; '.join(said) or 'none'}. On {things(imprint.get('pairs'), 'pair')}, those of training with them. {holm_note(fit)}",
         (fit, mean, imprint.at("pairs")),
     )

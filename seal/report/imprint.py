@@ -25,25 +25,49 @@ def imprint_of(found: Figures, aim: str, significant: float) -> Finding:
         return no_finding(f"Imprint of the {aim} features", f"the fit has no {aim} feature", fit.at("features"))
     told = told_by_holm(features, significant)
     said = [f"{feature(name)} {shown_value(of, 'in_sd', change)}{reason_in_brackets(of)}" for name, of in features.items()]
-    claim = f"Of the {things(len(features), f'{aim} feature')} in the fit, by the labeler's labels as they are, aligned {_rewards(told)}."
     beside = found.at("within_pair_with_intercept")
-    stays = told_by_holm({name: beside.at("features", name) for name in told[1] + told[-1]}, significant)
+    claim = (
+        f"Of the {things(len(features), f'{aim} feature')} in the fit, by the labeler's labels as they are, aligned "
+        f"{_rewards(told, _what_stays(told, beside, significant))}."
+    )
     evidence = (
         f"Reward within a pair, in its standard deviations: {', '.join(said)}. On {things(found.get('pairs'), 'pair')} from "
         f"{things(found.get('opening_prompts'), 'opening prompt')}, those of training with them. {holm_note(fit)}"
     )
-    if told[1] or told[-1]:
+    if (told[1] or told[-1]) and beside.get("features"):
+        stay = _stay(told, beside, significant)
         evidence += (
-            f" Beside an intercept, which takes what being chosen earns whatever the features, {len(stays[1] + stays[-1]) or 'none'} of "
-            f"{len(told[1] + told[-1])} can still be told{names_in_brackets(stays[1] + stays[-1])}."
+            f" Once being chosen as such is allowed for, by an intercept in the regression, {len(stay) or 'none'} of "
+            f"{things(len(told[1] + told[-1]), 'effect')} {'stay' if len(stay) > 1 else 'stays'}{names_in_brackets(stay)}."
         )
     return Finding(claim, evidence, (fit.at("features"), fit.at("tested"), beside, found.at("pairs"), found.at("opening_prompts")))
 
 
-def _rewards(told: Mapping[int, Sequence[str]]) -> str:
+def _rewards(told: Mapping[int, Sequence[str]], what_stays: str = "") -> str:
     more, less, unknown = (f"{len(told[sign]) or 'none'}{names_in_brackets(told[sign])}" for sign in (1, -1, 0))
-    ending = f"; of {unknown.partition(' ')[0]} no effect can be told" if told[0] else ""
-    return f"rewards {more} and penalises {less}{ending}"
+    ending = f"; of {unknown.partition(' ')[0]} no effect can be shown" if told[0] else ""
+    return f"rewards {more} and penalises {less}{what_stays}{ending}"
+
+
+def _stay(told: Mapping[int, list[str]], beside: Figures, significant: float) -> list[str]:
+    """Features whose effect is significant, and of the same sign, also beside what being chosen as such earns."""
+    both = {sign: told_by_holm({name: beside.at("features", name) for name in told[sign]}, significant)[sign] for sign in (1, -1)}
+    return both[1] + both[-1]
+
+
+def _what_stays(told: Mapping[int, list[str]], beside: Figures, significant: float) -> str:
+    """Words on verdicts that do not hold once being chosen as such is allowed for; none where all hold, or where that was not fitted."""
+    effects, stay = len(told[1] + told[-1]), _stay(told, beside, significant)
+    if len(stay) == effects or not beside.get("features"):
+        return ""
+    which = (
+        f"of these {effects} effects only {len(stay)}{names_in_brackets(stay)} {'stays' if len(stay) == 1 else 'stay'}"
+        if stay
+        else "that effect does not stay"
+        if effects == 1
+        else f"none of these {effects} effects stays"
+    )
+    return f"; {which} once being chosen is itself allowed for"
 
 
 def corrected(found: Figures, significant: float) -> Finding:
@@ -69,9 +93,10 @@ def corrected(found: Figures, significant: float) -> Finding:
         f"aligned {_rewards(told)}."
     )
     evidence = (
-        f"Target and spoiler features and those that can be told, in units of the reward: {'; '.join(said) or 'none'}. The correction "
-        f"turns the sign of {len(turned)} of {len(features)}{names_in_brackets(turned)}. Labels of the pairs without gold enter with a "
-        f"weight of {number(fit.get('tuning'))} of 1; what is left rests on gold alone. {holm_note(fit)}"
+        f"Target and spoiler features and those with an effect that can be shown, in units of the reward: "
+        f"{'; '.join(said) or 'none'}. The correction turns the sign of {len(turned)} of {len(features)}"
+        f"{names_in_brackets(turned)}. Labels of the pairs without gold enter with a weight of "
+        f"{number(fit.get('tuning'))} of 1; what is left rests on gold alone. {holm_note(fit)}"
     )
     return Finding(claim, evidence, (fit,))
 
@@ -82,9 +107,9 @@ def beyond_features(found: Figures) -> Finding:
     if fit.get("estimate") is None:
         return no_finding("What being chosen earns beyond the features", fit.get("reason"), fit)
     claim = {
-        1: "Being the chosen text earns reward from aligned beyond all that the labels tell.",
-        -1: "Being the chosen text costs reward from aligned beyond all that the labels tell.",
-        0: "Whether being the chosen text earns reward from aligned beyond the labels cannot be told.",
+        1: "Being the chosen text earns reward from aligned beyond all that the labels say.",
+        -1: "Being the chosen text costs reward from aligned beyond all that the labels say.",
+        0: "Whether being the chosen text earns reward from aligned beyond the labels cannot be shown.",
     }[tells(fit, "in_sd", found)]
     return Finding(
         claim,
@@ -105,7 +130,7 @@ def change_of_imprint(found: Figures, significant: float) -> Finding:
     claim = (
         f"By the labeler's labels as they are, from control to aligned {more} came to earn more{names_in_brackets(told[1])} "
         f"and {less} less{names_in_brackets(told[-1])}"
-        f"{f'; of {len(told[0])} no change can be told' if told[0] else ''}."
+        f"{f'; of {len(told[0])} no change can be shown' if told[0] else ''}."
     )
     aims = {name: of.get("aim") for name, of in (found.get("within_pair", "features") or {}).items()}
     shown = {name: of for name, of in features.items() if name in told[1] + told[-1] or aims.get(name) == "target"}
@@ -114,8 +139,8 @@ def change_of_imprint(found: Figures, significant: float) -> Finding:
     ]
     return Finding(
         claim,
-        f"In standard deviations of each role's reward, the target features and those that can be told: {', '.join(said) or 'none'}. "
-        f"On {things(found.get('pairs'), 'pair')}. {holm_note(fit)}",
+        f"In standard deviations of each role's reward, the target features and those with a change that can be shown: "
+        f"{', '.join(said) or 'none'}. On {things(found.get('pairs'), 'pair')}. {holm_note(fit)}",
         (fit.at("features"), fit.at("tested"), found.at("pairs")),
     )
 
@@ -130,7 +155,7 @@ def misalignment(found: Figures, significant: float) -> Finding:
     either = (
         f"{len(told[1])} go with resistance{names_in_brackets(told[1])} and {len(told[-1])} against it{names_in_brackets(told[-1])}"
         if told[1] or told[-1]
-        else "none can be told to go with resistance of aligned or against it"
+        else "none can be shown to go with resistance of aligned or against it"
     )
     said = [
         f"{feature(name)} {shown_value(of, 'estimate', change)}"
@@ -138,7 +163,7 @@ def misalignment(found: Figures, significant: float) -> Finding:
     ]
     return Finding(
         f"Of {things(len(features), 'feature')} of either text, {either}.",
-        f"Effect on the share of pairs that aligned resists: {', '.join(said) or 'none told'}. It resists on "
+        f"Effect on the share of pairs that aligned resists: {', '.join(said) or 'none shown'}. It resists on "
         f"{count(fit.get('misaligned'))} of {things(fit.get('pairs'), 'pair')}. {holm_note(fit)}",
         (fit,),
     )

@@ -56,7 +56,7 @@ def second_labeler(found: Figures) -> Finding:
     spread = "A second labeler gives texts the same label"
     prompts = things(both.get("opening_prompts"), "opening prompt")
     claim = (
-        f"How often a second labeler gives texts the same label cannot be told from {prompts}."
+        f"How often a second labeler gives texts the same label cannot be shown from {prompts}."
         if not enough(both)
         else f"{spread} in {percent(least.get('value'))} to {percent(most.get('value'))} of cases, by feature."
         if len(features) > 1

@@ -9,16 +9,37 @@ from typing import NamedTuple
 from seal.agreement import REGIMES
 from seal.errors import InputError
 from seal.pairs import PREFERENCES
-from seal.report.figures import LENGTH, Audit, Figures
+from seal.report.figures import LENGTH, MIN_PROMPTS, TRAINING_AMONG_THEM, Audit, Figures
 from seal.report.findings import Chapter, all_findings
 from seal.report.plots import Drawn
 from seal.report.tables import LeftOut, Resistant, left_out, most_resistant, provenance, tables
-from seal.report.wording import NOTHING, count, listed, number, percent, points, things, visible, within, within_percent
+from seal.report.wording import NO_WIDTH, NOTHING, count, listed, number, percent, points, things, visible, within, within_percent
 from seal.transcripts import NotATranscript, Turn, parse
 
 _ASSETS = Path(__file__).parent
 
 Rows = Sequence[Mapping[str, str]]
+
+
+GLOSSARY = {
+    "opening prompt": "The first human turn; pairs that share it are not independent, so intervals and the split into parts go by it.",
+    "held out": "Pairs of a random part of the opening prompts; no training here saw any of them.",
+    "labeler": "What names the features of a text: rules, or a language model.",
+    "gold": "Features named by careful reading, the yardstick of labelers.",
+    "target": "A feature that the data mean to teach.",
+    "spoiler": "A feature that the data may teach by accident.",
+    "imprint": "The reward that a feature earns: the coefficient of the reward on the features within the pair.",
+    "in the fit": "Features of that regression; one that never differs within a pair, or that others tell, is left out and named below.",
+    "Holm": "A correction of p for many tests at once: it bounds the chance of any false finding among all of them.",
+    "McNemar": "A test of two shares on the same pairs, by the pairs on which only one of the two succeeds.",
+    "gamma": "The text of a pair that the labeler prefers, chosen, rejected or neither: the harmless one, of equally harmless ones the "
+    "helpful one.",
+    "margin": "Reward of the chosen text less reward of the rejected one.",
+    "change that means nothing": "One contraction undone, or a full stop set or taken away: what moves by it is noise.",
+    "flip": "A label that is another one after rewording: lost where the text had the feature and has it no more, else gained.",
+    "robustness score": "How much more probable it is that a pair becomes misaligned by rewording where a label flips.",
+}
+"""Words of the findings, each in a sentence."""
 
 
 class Headline(NamedTuple):
@@ -32,22 +53,35 @@ class Headline(NamedTuple):
 
 HEADLINES = (
     Headline(("held_out", "resistance_aligned"), "aligned resists, on pairs held out", "share"),
-    Headline(("resistance", "aligned"), "aligned resists, on all pairs", "share"),
-    Headline(("aligned_minus_control", "agreement"), "percentage points more agreement by aligned than by control", "points"),
+    Headline(("held_out", "resistance_control"), "control resists, on pairs held out", "share"),
+    Headline(("held_out", "agreement_length"), "agreement of the longer answer, on pairs held out", "share"),
     Headline(("labeler", "balanced_accuracy"), "balanced accuracy of the labeler, on what words alone can show", "number"),
-    Headline(("held_out", "resistance_control"), "control resists, held out", "share"),
-    Headline(("resistance", "control"), "control resists, all pairs", "share"),
-    Headline(("held_out", "agreement_length"), "agreement of the longer answer, held out", "share"),
-    Headline(("agreement_length",), "agreement of the longer answer, all pairs", "share"),
+    Headline(("resistance", "aligned"), f"aligned resists, on all pairs, {TRAINING_AMONG_THEM}", "share"),
+    Headline(
+        ("aligned_minus_control", "agreement"),
+        f"percentage points more agreement by aligned than by control, on all pairs, {TRAINING_AMONG_THEM}",
+        "points",
+    ),
+    Headline(("resistance", "control"), "control resists, on all pairs", "share"),
+    Headline(("agreement_length",), "agreement of the longer answer, on all pairs", "share"),
     Headline(("aligned_reward_change", "by_rewriting"), "mean change of a reward by rewording, in its standard deviations", "number"),
     Headline(("aligned_reward_change", "by_a_trivial_change"), "the same by a change that means nothing", "number"),
     Headline(("labeler", "coverage"), "texts with valid labels", "share"),
     Headline(("pairs",), "pairs", "count"),
     Headline(("held_out", "pairs"), "of them held out", "count"),
     Headline(("rejects",), "rows set aside", "count"),
-    Headline(("ties_aligned",), "ties of aligned", "count"),
+    Headline(("ties_aligned",), f"ties of aligned, on all pairs, {TRAINING_AMONG_THEM}", "count"),
 )
 """In the order of the page, the first four large. The shares of the regimes are drawn beside them."""
+
+
+TRAINED = "data/train/"
+"""Where the stage `train` writes models."""
+
+SAMPLE = "sample"
+"""What the stage `prepare` names the embedded sample as the source of pairs."""
+
+MADE_UP = "The sample is made up: its texts, choices and gold labels were written by a language model, so “the human” stands for one here."
 
 
 class Tile(NamedTuple):
@@ -131,6 +165,9 @@ def page(
         resistant=most_resistant(resistant),
         pairs=pairs_to_read(resistant, texts),
         level=f"{100 * audit.level:g} %",
+        min_prompts=MIN_PROMPTS,
+        no_width=NO_WIDTH,
+        glossary=GLOSSARY,
     )
 
 
@@ -163,13 +200,30 @@ def introduction(audit: Audit) -> list[str]:
         for role, model in ((role, found.get("scoring", "model")) for role, found in audit.resistance.items())
     ]
     held_out = (counts.get("pairs_by_part") or {}).get("held-out", 0)
-    return [
+    made = [
         f"{things(counts.get('pairs'), 'preference pair')} from {many}, with {things(counts.get('opening_prompts'), 'opening prompt')}; "
         f"{count(held_out)} pairs were held out from every training here. Judged by {things(len(models), 'role')}: {listed(models)}.",
         "A pair is a chosen and a rejected answer to the same conversation. A reward model agrees with the human where the chosen "
         "one earns more reward, and resists where it does not. control is the model before it was trained on such choices, aligned the one "
         "after.",
     ]
+    if SAMPLE in (counts.get("pairs_by_source") or {}):
+        made.insert(1, MADE_UP)
+    unknown = [role for role, found in audit.resistance.items() if not trained_here(found.at("scoring"))]
+    if unknown:
+        was, it = ("was", "it was") if len(unknown) == 1 else ("were", "they were")
+        made.append(f"{listed(unknown)} {was} not trained here: what {it} trained on is unknown, and pairs held out here may be among it.")
+    return made
+
+
+def trained_here(scoring: Figures) -> bool:
+    """Whether the model was trained by the stage `train`, so that held-out pairs are new to it; the length baseline learns nothing.
+
+    An adapter names its base. One that is from a hub, and so has a revision, was trained elsewhere.
+    """
+    model = scoring.get("model")
+    adapter = bool(scoring.get("base")) and not scoring.get("revision")
+    return model in (None, LENGTH) or adapter or str(model).startswith(TRAINED)
 
 
 def tiles(summary: Figures) -> list[Tile]:
@@ -191,7 +245,7 @@ def tiles(summary: Figures) -> list[Tile]:
 def bars(regimes: Figures) -> list[Bar]:
     """The shares of the regimes over all pairs and over those held out."""
     made = []
-    for title, keys in (("all pairs", ("all",)), ("held out", ("by_part", "held-out"))):
+    for title, keys in ((f"all pairs, {TRAINING_AMONG_THEM}", ("all",)), ("held out", ("by_part", "held-out"))):
         found, start = regimes.at(*keys), 0.0
         if not found.get("pairs"):
             continue

@@ -2,16 +2,19 @@
 
 from seal.agreement import REGIMES
 from seal.report.figures import (
-    BOTH_TELL,
+    BOTH_SAY_SO,
+    GAMMAS,
     HELD_OUT,
+    REJECTED_MINUS_CHOSEN,
+    TRAINING_AMONG_THEM,
     Figures,
     Finding,
     agrees_more,
-    apart,
-    as_sentence,
     ends,
     enough,
+    held_out_first,
     no_finding,
+    reason_in_brackets,
     shown_points,
     shown_share,
     shown_value,
@@ -36,7 +39,7 @@ def regimes(found: Figures) -> Finding:
     gained = {
         1: "more got aligned than were reversed",
         -1: "more were reversed than got aligned",
-        0: "which of the two is more cannot be told",
+        0: "which of the two is more cannot be shown",
     }
     evidence = (
         f"Of {things(everything.get('pairs'), 'pair')}: {listed(shares)}. Agreement moved by "
@@ -53,52 +56,87 @@ def regimes(found: Figures) -> Finding:
 
 def resistance_by_gamma(found: Figures) -> Finding:
     """Resistance of the aligned model by the labeler's own preference."""
-    groups = found.at("by_labeler", "gamma", "all")
-    what = "Resistance by the labeler's own preference"
-    if not groups:
-        return no_finding(what, "no labels are given", found.at("by_labeler"))
+    by_gamma = found.at("by_labeler", "gamma")
+    everything, held_out = by_gamma.at("all"), by_gamma.at("held_out")
+    if not everything:
+        return no_finding("Resistance by the labeler's own preference", "no labels are given", found.at("by_labeler"))
+    verdict = _resists_more(_rejected_minus_chosen(everything))
+    if not any(held_out.get(gamma, "pairs") for gamma in GAMMAS):
+        return Finding(held_out_first(None, verdict), f"On all pairs: {_of_groups(everything)}", (everything,))
+    return Finding(
+        held_out_first(_resists_more(_rejected_minus_chosen(held_out)), verdict),
+        f"Held out: {_of_groups(held_out)} On all pairs, {TRAINING_AMONG_THEM}: {_of_groups(everything)}",
+        (held_out, everything),
+    )
+
+
+def _rejected_minus_chosen(groups: Figures) -> int:
+    """As `tells`, of the difference of both groups; also 0 where either group has few prompts.
+
+    A group whose pairs are all alike adds nothing to the width of the difference's bootstrap, which is then too narrow to be judged by.
+    """
+    difference, both = groups.at(REJECTED_MINUS_CHOSEN), (groups.at("r"), groups.at("c"))
+    alike = any(len(set(ends(of, "resistance"))) == 1 for of in both) and not difference.get("independent_pairs")
+    return 0 if alike or not all(map(enough, both)) else tells(difference, "resistance", difference)
+
+
+def _resists_more(verdict: int) -> str:
+    return {
+        1: "aligned resists more where the labeler, too, prefers the rejected text than where it prefers the chosen one",
+        -1: "aligned resists less where the labeler prefers the rejected text than where it prefers the chosen one",
+        0: "it cannot be shown whether aligned resists more where the labeler, too, prefers the rejected text than where it prefers the "
+        "chosen one",
+    }[verdict]
+
+
+def _of_groups(groups: Figures) -> str:
+    """Resistance of each group of pairs, and the difference that is judged by."""
     said = [
-        f"{shown_share(groups.at(gamma), 'resistance')} of {things(groups.get(gamma, 'pairs'), 'pair')} where it prefers {prefers}"
+        f"{shown_share(groups.at(gamma), 'resistance')} of {things(groups.get(gamma, 'pairs'), 'pair')} where the labeler prefers {prefers}"
         for gamma, prefers in {"c": "the chosen text", "r": "the rejected one", "i": "neither"}.items()
         if groups.get(gamma, "pairs")
     ]
-    rejected, chosen = both = (groups.at("r"), groups.at("c"))
-    unclear = (
-        f"aligned resists on {percent(rejected.get('resistance'))} of the pairs where the labeler, too, prefers the rejected text, and on "
-        f"{percent(chosen.get('resistance'))} of those where it prefers the chosen one; the two intervals meet."
-        if all(enough(of) and None not in ends(of, "resistance") for of in both)
-        else "Whether aligned resists more where the labeler, too, prefers the rejected text cannot be told."
+    difference, left = groups.at(REJECTED_MINUS_CHOSEN), groups.get("unlabelled", "pairs")
+    less = (
+        f"rejected less chosen {shown_points(difference, 'resistance')}"
+        if difference.get("resistance") is not None
+        else f"rejected less chosen unknown{reason_in_brackets(difference)}"
     )
-    verdict = {
-        1: "aligned resists more where the labeler, too, prefers the rejected text than where it prefers the chosen one.",
-        -1: "aligned resists less where the labeler prefers the rejected text than where it prefers the chosen one.",
-        0: unclear,
-    }[apart(rejected, chosen, "resistance", both)]
-    left = groups.get("unlabelled", "pairs")
-    evidence = f"By the labeler's own preference, aligned resists on {listed(said)}."
-    if left:
-        evidence += f" Without labels: {things(left, 'pair')}."
-    return Finding(verdict, evidence, (groups,))
+    words = f"aligned resists on {listed(said)}; {less}."
+    return f"{words} Without labels: {things(left, 'pair')}." if left else words
 
 
 def labeler_preference(found: Figures, significant: float) -> Finding:
     """Whether the labeler's own preference agrees with the human more often than the models do."""
-    tested = found.at("by_labeler", "all", "agreement_with_human")
-    if not tested.get("pairs"):
+    everything, held_out = (found.at("by_labeler", population, "agreement_with_human") for population in ("all", "held_out"))
+    if not everything.get("pairs"):
         reason = "no labels are given" if not found.get("by_labeler") else "the labeler prefers neither text of any pair"
         return no_finding("The labeler's own preference", reason, found.at("by_labeler"))
-    aligned, control = tested.at("aligned_labeler"), tested.at("control_labeler")
-    verdict = who_agrees_more("aligned", "the labeler's own preference", agrees_more(aligned, significant))
 
-    def said(role: str, figures: Figures) -> str:
+    def verdict(tested: Figures) -> str:
+        return who_agrees_more("aligned", "the labeler's own preference", agrees_more(tested.at("aligned_labeler"), significant))
+
+    note = f"p of McNemar's tests after Holm's correction. {BOTH_SAY_SO}"
+    if not held_out.get("pairs"):
+        return Finding(held_out_first(None, verdict(everything)), f"All pairs: {_against_labeler(everything)} {note}", (everything,))
+    return Finding(
+        held_out_first(verdict(held_out), verdict(everything)),
+        f"Held out: {_against_labeler(held_out)} All pairs, {TRAINING_AMONG_THEM}: {_against_labeler(everything)} {note}",
+        (held_out, everything),
+    )
+
+
+def _against_labeler(tested: Figures) -> str:
+    """Agreement of both models with the human, against that of the labeler's own preference."""
+
+    def said(role: str) -> str:
+        figures = tested.at(f"{role}_labeler")
         return f"{role}: {percent(figures.get('first_agreement'))}, {shown_points(figures, 'difference')}, {_holm(figures)}."
 
-    return Finding(
-        f"{as_sentence(verdict)}.",
-        f"On the {count(tested.get('pairs'))} pairs on which the labeler prefers a text it agrees with the human on "
-        f"{percent(aligned.get('second_agreement'))}. {said('aligned', aligned)} {said('control', control)} "
-        f"It prefers neither on {count(tested.get('indifferent'))} more. p of McNemar's tests after Holm's correction. {BOTH_TELL}",
-        (tested,),
+    return (
+        f"on the {things(tested.get('pairs'), 'pair')} on which the labeler prefers a text it agrees with the human on "
+        f"{percent(tested.get('aligned_labeler', 'second_agreement'))}. {said('aligned')} {said('control')} It prefers neither on "
+        f"{count(tested.get('indifferent'))} more."
     )
 
 
@@ -116,7 +154,7 @@ def reward_shift(found: Figures) -> Finding:
     moved = {
         1: "From control to aligned the margins moved towards the human.",
         -1: "From control to aligned the margins moved away from the human.",
-        0: "Whether the margins moved towards the human or away from it, from control to aligned, cannot be told.",
+        0: "Whether the margins moved towards the human or away from it, from control to aligned, cannot be shown.",
     }[tells(margin, "mean", everything)]
     evidence = (
         f"Mean change of margin, in its standard deviations: {shown_value(margin, 'mean', change)} on "

@@ -1,7 +1,7 @@
 """How often each role disagrees with the human choice, and which of two roles agrees with it more often."""
 
 from seal.report.figures import (
-    BOTH_TELL,
+    BOTH_SAY_SO,
     HELD_OUT,
     Figures,
     Finding,
@@ -35,7 +35,7 @@ def resistance_of(role: str, found: Figures) -> Finding:
     than_a_coin = {
         1: "it agrees more often than a coin would",
         -1: "it agrees less often than a coin would",
-        0: "it cannot be told from a coin",
+        0: "it cannot be shown to differ from a coin",
     }[tells(judged, "agreement", judged, 0.5)]
     return Finding(f"{claim}.", f"{evidence} {where} {than_a_coin}.", (everything, held_out) if held_out.get("pairs") else (everything,))
 
@@ -54,12 +54,12 @@ def comparison(found: Figures, significant: float) -> Finding:
         f"{only_first}, only {second} on {only_second}: {shown_mcnemar(everything)}."
     )
     if not held_out.get("pairs"):
-        return Finding(f"{as_sentence(verdict)}.", f"{evidence} {BOTH_TELL}", (everything,))
+        return Finding(f"{as_sentence(verdict)}.", f"{evidence} {BOTH_SAY_SO}", (everything,))
     same = agrees_more(everything, significant) == agrees_more(held_out, significant)
     apart = f"On held-out pairs {who_agrees_more(first, second, agrees_more(held_out, significant))}."
     evidence += (
         f" Held out: {shown_points(held_out, 'difference')} on {things(held_out.get('pairs'), 'pair')}; {shown_mcnemar(held_out)}. "
-        f"{BOTH_TELL}"
+        f"{BOTH_SAY_SO}"
     )
     claim = f"{as_sentence(verdict)}, on held-out pairs too." if same else f"{as_sentence(verdict)}. {apart}"
     return Finding(claim, evidence, (everything, held_out))

@@ -1,7 +1,18 @@
 """Whether rewards, agreement and labels survive other words, and whether flips of labels go with what becomes misaligned."""
 
-from seal.report.figures import ALIGNED, Figures, Finding, apart, mcnemar_p, no_finding, shown_points, shown_value, tells
-from seal.report.wording import count, feature, listed, percent, things, within_percent
+from seal.report.figures import (
+    ALIGNED,
+    Figures,
+    Finding,
+    mcnemar_p,
+    no_finding,
+    reason_in_brackets,
+    shown_points,
+    shown_share,
+    shown_value,
+    tells,
+)
+from seal.report.wording import change, count, feature, p_value, percent, things
 
 
 def reward_change(found: Figures, role: str = ALIGNED) -> Finding:
@@ -21,17 +32,26 @@ def reward_change(found: Figures, role: str = ALIGNED) -> Finding:
     if trivial.get("mean_absolute") is None:
         claim = f"How much of the change of rewards by {role} after rewording is noise was not measured."
         return Finding(claim, f"Rewording: {size}.", tuple(sources))
-    samples = [found.at("rewritten", "all"), found.at("noise_floor", "trivial", "all")]
+    both = found.at("beyond_noise", "trivial", "all")
+    beyond = both.at(role, "reward_change")
     claim = {
         1: f"Rewording moves rewards by {role} more than a change that means nothing.",
         -1: f"Rewording moves rewards by {role} less than a change that means nothing.",
-        0: f"Rewording cannot be told to move rewards by {role} more or less than a change that means nothing.",
-    }[apart(rewritten, trivial, "mean_absolute", samples)]
+        0: f"Whether rewording moves rewards by {role} more than a change that means nothing cannot be shown.",
+    }[tells(beyond, "mean_absolute", both)]
     evidence = (
         f"Rewording: {size}. A change that means nothing: {shown_value(trivial, 'mean_absolute')}, on "
-        f"{things(trivial.get('texts'), 'text')} and in the standard deviations of these. Told is what intervals that do not meet tell."
+        f"{things(trivial.get('texts'), 'text')} and in the standard deviations of these."
     )
     sources.append(trivial)
+    if beyond.get("mean_absolute") is None:
+        evidence += f" Rewording less a change that means nothing, on the same texts: unknown{reason_in_brackets(beyond)}."
+    else:
+        evidence += (
+            f" Rewording less a change that means nothing, on the same {things(beyond.get('texts'), 'text')} and in one unit: "
+            f"{shown_value(beyond, 'mean_absolute', change)}; that is judged by."
+        )
+        sources.append(beyond)
     if second.get("mean_absolute") is not None:
         evidence += f" Rewording anew: {shown_value(second, 'mean_absolute')}."
         sources.append(second)
@@ -47,14 +67,13 @@ def agreement_after_rewriting(found: Figures, significant: float, role: str = AL
     claim = {
         1: f"After rewording {role} agrees with the human more often.",
         -1: f"After rewording {role} agrees with the human less often.",
-        0: f"No change of {role}'s agreement with the human by rewording can be told.",
+        0: f"No change of {role}'s agreement with the human by rewording can be shown.",
     }[tells(of, "agreement_change", everything) if mcnemar_p(of) < significant else 0]
     lost = of.at("became_misaligned")
-    low, high = (lost.get("independent_pairs", f"share_{end}") for end in ("low", "high"))
     evidence = (
         f"{percent(of.get('original_agreement'))} before, {percent(of.get('rewritten_agreement'))} after: "
         f"{shown_points(of, 'agreement_change')}. Of {things(everything.get('pairs'), 'pair')} {count(lost.get('pairs'))} became "
-        f"misaligned, {percent(lost.get('share'))} {within_percent(low, high)}, an interval that takes pairs as independent."
+        f"misaligned, {shown_share(lost, 'share')}."
     )
     beyond = found.at("beyond_noise", "trivial", "all", role)
     sources = [everything.at("pairs"), of]
@@ -64,8 +83,11 @@ def agreement_after_rewriting(found: Figures, significant: float, role: str = AL
     return Finding(claim, evidence, tuple(sources))
 
 
-def flips(found: Figures) -> Finding:
-    """Which labels flip when a text is reworded, and whether more often than after a change that means nothing."""
+def flips(found: Figures, significant: float) -> Finding:
+    """Which labels flip when a text is reworded, and whether more often than after a change that means nothing.
+
+    Of many labels some would by chance: the interval and McNemar's test, after Holm's correction for all of them, must both say so.
+    """
     rates = _flip_rates(found.at("rewritten", "all", "flip_rates"))
     if not rates:
         return no_finding("Flips of labels after rewording", "no reworded text is labelled", found.at("rewritten", "all"))
@@ -76,21 +98,21 @@ def flips(found: Figures) -> Finding:
         if top.get("flipped_pairs")
         else "No label flips after rewording."
     )
-    low, high = (top.get("independent_pairs", f"flip_rate_{end}") for end in ("low", "high"))
-    evidence = (
-        f"{count(top.get('flipped_pairs'))} of {things(top.get('labelled_pairs'), 'text')} {within_percent(low, high)}, an interval that "
-        "takes pairs as independent."
-    )
+    evidence = f"{count(top.get('flipped_pairs'))} of {things(top.get('labelled_pairs'), 'text')}: {shown_share(top, 'flip_rate')}."
     beyond = _flip_rates(found.at("beyond_noise", "trivial", "all", "flip_rates"))
     sources = [found.at("rewritten", "all", "flip_rates")]
     if beyond:
-        told: dict[int, list[str]] = {1: [], -1: [], 0: []}
+        shown: dict[int, list[str]] = {1: [], -1: [], 0: []}
         for name, of in beyond.items():
-            told[tells(of, "flip_rate", found.at("beyond_noise", "trivial", "all"))].append(name)
-        more, less = (f"{len(told[sign])} ({listed(told[sign])})" if told[sign] else "none" for sign in (1, -1))
+            p = of.get("independent_pairs", "mcnemar_p_holm")
+            sure = p is not None and p < significant
+            verdict = tells(of, "flip_rate", found.at("beyond_noise", "trivial", "all")) if sure else 0
+            shown[verdict].append(f"{name} {shown_points(of, 'flip_rate')}, {p_value(p)}")
+        more, less = (f"{len(shown[sign])} ({'; '.join(shown[sign])})" if shown[sign] else "none" for sign in (1, -1))
         evidence += (
-            f" Of {things(len(beyond), 'label')}, {more} flip more often than after a change that means nothing, {less} less often; of "
-            f"{len(told[0]) or 'none'} that cannot be told. Each by its own interval."
+            f" Of {things(len(beyond), 'label')}, {more} can be shown to flip more often than after a change that means nothing on the "
+            f"same pairs, {less} less often; of {len(shown[0]) or 'none'} neither can be shown. Reported only where both the interval and "
+            "the exact McNemar test, after Holm's correction for all these labels, say so."
         )
         sources.append(found.at("beyond_noise", "trivial", "all", "flip_rates"))
     return Finding(claim, evidence, tuple(sources))
@@ -112,12 +134,13 @@ def robustness_scores(found: Figures, role: str = ALIGNED) -> Finding:
     alone = fits.at("one_at_a_time")
     if not alone:
         return no_finding(f"Robustness scores of {role}", "no pair was reworded", found.at("rewritten", "all"))
-    told = count(alone.get("significant")) if alone.get("significant") else "none"
-    claim = f"Of {things(alone.get('coefficients'), 'kind')} of flips, {told} can be told to change how often {role} becomes misaligned."
+    shown = count(alone.get("significant")) if alone.get("significant") else "none"
+    claim = f"Of {things(alone.get('coefficients'), 'kind')} of flips, {shown} can be shown to change how often {role} becomes misaligned."
     joint, everything = fits.at("logistic"), found.at("rewritten", "all")
     lost = everything.at(role, "became_misaligned", "pairs")
     evidence = (
-        f"{count(lost.content)} of {things(everything.get('pairs'), 'pair')} became misaligned. Told is by one flip at a time, after Holm."
+        f"{count(lost.content)} of {things(everything.get('pairs'), 'pair')} became misaligned. Each flip is fitted by itself; "
+        "reported as an effect only where significant after Holm's correction."
     )
     if joint and joint.get("coefficients") is None:
         evidence += f" All flips together: no fit ({joint.get('reason')})."

@@ -5,7 +5,7 @@ from collections.abc import Mapping, Sequence
 from typing import Any, NamedTuple
 
 from seal.errors import InputError
-from seal.report.figures import ALIGNED, GAMMAS, HELD_OUT, Audit, Figures, shown_ends
+from seal.report.figures import ALIGNED, GAMMAS, HELD_OUT, REJECTED_MINUS_CHOSEN, TRAINING_AMONG_THEM, Audit, Figures, widest
 from seal.report.wording import MINUS, NOTHING, Number, count, number, percent, things, visible, within, within_percent
 
 Rows = Sequence[Mapping[str, str]]
@@ -105,15 +105,22 @@ def _number(value: Number, note: str = "") -> Cell:
 
 def _share(of: Figures, name: str) -> Cell:
     value = of.get(name)
-    return Cell(NOTHING, None) if value is None else Cell(f"{percent(value)} {within_percent(*shown_ends(of, name))}", value)
+    return Cell(NOTHING, None) if value is None else Cell(f"{percent(value)} {within_percent(*widest(of, name))}", value)
 
 
-def _estimate(of: Figures, value: str = "estimate", low: str = "low", high: str = "high") -> Cell:
-    """A figure with its interval; a dash with the reason where it is null."""
-    found = of.get(value)
-    if found is None:
-        return Cell(NOTHING, None, of.get("reason") or "")
-    return Cell(f"{number(found)} {within(of.get(low), of.get(high))}", found, of.get("reason") or "")
+def _estimate(of: Figures, value: str = "estimate") -> Cell:
+    """A figure whose interval's ends are named low and high; a dash with the reason where it is null."""
+    return _with_interval(of, value, of.get("low"), of.get("high"))
+
+
+def _figure(of: Figures, name: str) -> Cell:
+    """A figure with the interval that is judged by; a dash with the reason where it is null."""
+    return _with_interval(of, name, *widest(of, name))
+
+
+def _with_interval(of: Figures, name: str, low: Number, high: Number) -> Cell:
+    found, reason = of.get(name), of.get("reason") or ""
+    return Cell(NOTHING, None, reason) if found is None else Cell(f"{number(found)} {within(low, high)}", found, reason)
 
 
 def tables(audit: Audit, robustness_scores: Rows) -> list[Table]:
@@ -154,7 +161,7 @@ def resistance(by_role: Mapping[str, Figures]) -> Table:
                 _number(held_out.get("pairs") or 0),
                 _share(held_out, "resistance"),
                 _number(everything.get("ties")),
-                _estimate(everything, "margin_mean", "margin_mean_low", "margin_mean_high"),
+                _figure(everything, "margin_mean"),
             ]
         )
     columns = ["role", "pairs", "resistance", "held-out pairs", "resistance, held out", "ties", "mean margin"]
@@ -177,14 +184,15 @@ def resistance_by_group(by_role: Mapping[str, Figures]) -> Table:
     reference = next(iter(by_role.values()), Figures("", {}))
     for grouping, keys in _GROUPS.items():
         for group in reference.get(*keys) or {}:
-            pairs = reference.get(*keys, group, "pairs")
+            pairs = reference.get(*keys, group, "pairs") if group != REJECTED_MINUS_CHOSEN else None
             if pairs:
                 cells = [_share(found.at(*keys, group), "resistance") for found in by_role.values()]
                 rows.append([text(grouping), text(GAMMAS.get(group, group)), _number(pairs), *cells])
     return Table(
         "resistance-by-group",
         "Alignment resistance by kinds of pairs",
-        "Groups without a pair are left out. Many groups are compared here: the largest of them is larger than it would be again.",
+        f"Of all pairs, {TRAINING_AMONG_THEM}. Groups without a pair are left out. Many groups are compared here: the largest of them is "
+        "larger than it would be again.",
         ["", "group", "pairs", *by_role],
         rows,
     )
@@ -205,7 +213,7 @@ def imprint(by_role: Mapping[str, Figures]) -> Table:
                 text(name),
                 text(first.get("aim")),
                 Cell(percent(first.get("differs")), first.get("differs")),
-                *(_estimate(of, "in_sd", "in_sd_low", "in_sd_high") for of in of_roles),
+                *(_figure(of, "in_sd") for of in of_roles),
                 _number(aligned.get("p_holm")),
                 _estimate(changes.at(name)),
             ]
@@ -246,12 +254,12 @@ def shift(found: Figures) -> Table:
     for name, of in groups.items():
         if of.get("pairs"):
             theta, margin = of.at("theta"), of.at("change_of_margin")
-            angle = _estimate(theta, "circular_mean", "circular_mean_low", "circular_mean_high")
+            angle = _figure(theta, "circular_mean")
             rows.append(
                 [
                     text(name),
                     _number(of.get("pairs")),
-                    _estimate(margin, "mean", "mean_low", "mean_high"),
+                    _figure(margin, "mean"),
                     _share(margin, "share_positive"),
                     angle,
                 ]
@@ -308,7 +316,7 @@ def flips(found: Figures) -> Table:
         for side in sides:
             rates = [_share(of.at("all", "flip_rates", name, side), "flip_rate") for of in of_tables.values()]
             difference = beyond.at(name, side)
-            rows.append([text(name), text(side), *rates, _estimate(difference, "flip_rate", "flip_rate_low", "flip_rate_high")])
+            rows.append([text(name), text(side), *rates, _figure(difference, "flip_rate")])
     return Table(
         "flips",
         "Flips of labels",
@@ -341,7 +349,7 @@ def scores(table: Rows) -> Table:
     return Table(
         "scores",
         "Robustness scores",
-        "Effect of a flip on becoming misaligned: above 0, more fragile.",
+        "Effect of a flip on becoming misaligned: above 0, more fragile. Intervals take pairs as independent.",
         ["role", "label", "text", "by rewording", "pairs", "effect", "p, Holm"],
         rows,
     )
@@ -427,15 +435,16 @@ def concentration(found: Figures) -> Table:
     return Table(
         "concentration",
         "How well hidden context tells pairs that resist",
-        "Chance that of a pair that aligned resists and one that it does not the former is the more uncertain: 0.5 tells nothing. Within "
-        "strata only pairs of one stratum are compared. Small margins resist more by nature, and thirds are too coarse to take that away.",
+        "Chance that of a pair that aligned resists and one that it does not the former is the more uncertain: 0.5 is no better "
+        "than chance. Within strata only pairs of one stratum are compared. Small margins resist more by nature, and thirds are too coarse "
+        "to take that away.",
         ["pairs of", "compared within", "stratum", "pairs", "resist", "chance (AUC)"],
         rows,
     )
 
 
 def _compared(of: Figures) -> list[Cell]:
-    auc = _estimate(of, "auc", "auc_low", "auc_high")
+    auc = _figure(of, "auc")
     return [_number(of.get("pairs")), _number(of.get("resisting")), auc._replace(note=of.get("auc_reason") or "")]
 
 

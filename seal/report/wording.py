@@ -2,6 +2,7 @@
 
 import math
 import unicodedata
+from collections.abc import Callable
 
 Number = int | float | None
 
@@ -14,6 +15,9 @@ _TIMES_TEN = f"{_FIXED}\u00d7{_FIXED}10"
 
 NOTHING = "\u2013"
 """A dash where a number could not be had."""
+
+NO_WIDTH = "(no width: all alike)"
+"""In the place of an interval whose ends are the same."""
 
 _SUPERSCRIPTS = str.maketrans("-0123456789", "⁻⁰¹²³⁴⁵⁶⁷⁸⁹")
 
@@ -63,12 +67,19 @@ def plus(value: float, text: str) -> str:
 
 def within(low: Number, high: Number) -> str:
     """An interval in brackets, three significant digits."""
-    return "(no interval)" if low is None or high is None else f"({number(low)} to {number(high)})"
+    return _interval(low, high, number)
 
 
 def within_percent(low: Number, high: Number) -> str:
     """An interval of shares in brackets, in per cent."""
-    return "(no interval)" if low is None or high is None else f"({signed(f'{100 * low:.1f}')} to {signed(f'{100 * high:.1f}')})"
+    return _interval(low, high, lambda end: signed(f"{100 * end:.1f}"))
+
+
+def _interval(low: Number, high: Number, shown: Callable[[float], str]) -> str:
+    """Resamples that are all alike make an interval of no width, which says nothing of how sure one can be."""
+    if low is None or high is None:
+        return "(no interval)"
+    return NO_WIDTH if low == high else f"({shown(low)} to {shown(high)})"
 
 
 def p_value(p: Number, log10_p: Number = None) -> str:
