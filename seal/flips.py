@@ -15,7 +15,7 @@ from seal.agreement import with_interval
 from seal.pairs import PREFERENCES
 from seal.resampling import mean
 from seal.rewrites import AFTER, BEFORE
-from seal.uncertainty import Interval, wilson
+from seal.uncertainty import newcombe, wilson
 
 FEATURES = dict(zip(("helpful", "harmless", "coherent", "eloquent", "sentiment"), rewrites.FEATURES, strict=True))
 """Features whose flips are counted: the word for each, and its name in the columns."""
@@ -119,14 +119,3 @@ def _share(became: np.ndarray, members: np.ndarray, base: np.ndarray, against_ba
         "difference": count / n - base_count / base_n if comparable else None,
         **with_interval("difference", None, newcombe(count, n, base_count, base_n, level) if comparable else None),
     }
-
-
-def newcombe(first: int, first_n: int, second: int, second_n: int, level: float) -> Interval | None:
-    """Hybrid score interval of the difference of two independent shares (Newcombe 1998, Interval estimation for the difference between
-    independent proportions, method 10); None where either n is 0."""
-    one, other = wilson(first, first_n, level), wilson(second, second_n, level)
-    if one is None or other is None:
-        return None
-    share, base = first / first_n, second / second_n
-    below, above = np.hypot(share - one.low, other.high - base), np.hypot(one.high - share, base - other.low)
-    return Interval(share - base - float(below), share - base + float(above))

@@ -16,7 +16,7 @@ from seal.agreement import with_interval
 from seal.errors import InputError
 from seal.features import values
 from seal.pairs import PREFERENCES
-from seal.uncertainty import ClusterBootstrap
+from seal.uncertainty import ClusterBootstrap, newcombe
 
 COMPARED = ("last_response_is_harmless", "last_response_is_helpful")
 """What gamma compares: harmless first; helpful only where both texts are as harmless."""
@@ -154,7 +154,7 @@ def rejected_minus_chosen(resists: np.ndarray, gammas: np.ndarray, draw: Cluster
     Returns
     -------
     The difference of the two shares under `resistance` with its interval, from resamples of both groups at once, as they share prompts;
-    null with the `resistance_reason` where either group has no pair.
+    null with the `resistance_reason` where either group has no pair. Under `independent_pairs` Newcombe's interval.
     """
     rejected, chosen = gammas == "r", gammas == "c"
     decided = rejected | chosen
@@ -163,7 +163,10 @@ def rejected_minus_chosen(resists: np.ndarray, gammas: np.ndarray, draw: Cluster
         lacking = "chosen" if rejected.any() else "rejected"
         return figures | resampling.undefined("resistance", f"the labeler prefers the {lacking} text of no pair")
     found = resampling.difference(resists.astype(float), rejected, chosen, "")
-    return figures | resampling.resolved({"resistance": found}, draw)
+    # Where all pairs of a group are alike, it adds nothing to the width of the interval by bootstrap; to this one it does.
+    first, second = ((int(resists[group].sum()), int(group.sum())) for group in (rejected, chosen))
+    independent = with_interval("resistance", None, newcombe(*first, *second, draw.level))
+    return figures | resampling.resolved({"resistance": found}, draw) | {"independent_pairs": independent}
 
 
 def regimes_by_gamma(control: np.ndarray, aligned: np.ndarray, gammas: np.ndarray, draw: ClusterBootstrap) -> dict[str, dict[str, Any]]:

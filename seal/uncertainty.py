@@ -318,6 +318,17 @@ def wilson(successes: int, n: int, level: float) -> Interval | None:
     return Interval(float(centre - half) if successes else 0.0, float(centre + half) if successes < n else 1.0)
 
 
+def newcombe(first: int, first_n: int, second: int, second_n: int, level: float) -> Interval | None:
+    """Hybrid score interval of the difference of two independent shares (Newcombe 1998, Interval estimation for the difference between
+    independent proportions, method 10); None where either n is 0."""
+    one, other = wilson(first, first_n, level), wilson(second, second_n, level)
+    if one is None or other is None:
+        return None
+    share, base = first / first_n, second / second_n
+    below, above = np.hypot(share - one.low, other.high - base), np.hypot(one.high - share, base - other.low)
+    return Interval(share - base - float(below), share - base + float(above))
+
+
 class McNemar(NamedTuple):
     """An exact test of whether two paired shares differ."""
 

@@ -112,16 +112,6 @@ def test_the_interval_of_a_flip_rate_is_that_of_resampled_opening_prompts() -> N
     assert (found["flip_rate_low"], found["flip_rate_high"]) == pytest.approx(tuple(ends))
 
 
-@pytest.mark.parametrize("counts", [(3, 10, 5, 40), (0, 7, 4, 9), (8, 8, 0, 5), (1, 1, 0, 1)])
-def test_the_interval_of_a_difference_is_that_of_statsmodels(counts: tuple[int, int, int, int]) -> None:
-    expected = confint_proportions_2indep(*counts, compare="diff", method="newcomb", alpha=0.1)
-    assert flips.newcombe(*counts, 0.9) == pytest.approx(expected)
-
-
-def test_there_is_no_interval_of_a_difference_from_no_pairs() -> None:
-    assert flips.newcombe(0, 0, 1, 5, 0.95) is flips.newcombe(1, 5, 0, 0, 0.95) is None
-
-
 def test_what_became_of_pairs_at_each_level_by_hand() -> None:
     #               lost   lost  won    stayed  won   stayed wrong
     before = np.array([True, True, False, True, False, False])

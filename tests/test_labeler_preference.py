@@ -10,6 +10,7 @@ import pytest
 from made_up import LABELS
 from statsmodels.stats.contingency_tables import mcnemar
 from statsmodels.stats.multitest import multipletests
+from statsmodels.stats.proportion import confint_proportions_2indep
 
 from seal import labeler_preference
 from seal.errors import InputError
@@ -231,6 +232,9 @@ def test_more_resistance_where_the_labeler_prefers_the_rejected_text_is_a_differ
     )
     difference = resists[gammas == "r"].mean() - resists[gammas == "c"].mean()
     assert (found["resistance"], found["resistance_low"], found["resistance_high"]) == pytest.approx((difference, *ends))
+    counts = [count for gamma in "rc" for count in (int(resists[gammas == gamma].sum()), int((gammas == gamma).sum()))]
+    expected = confint_proportions_2indep(*counts, compare="diff", method="newcomb")
+    assert tuple(found["independent_pairs"].values()) == pytest.approx(expected)
 
 
 @pytest.mark.parametrize(

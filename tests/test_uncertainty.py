@@ -7,10 +7,10 @@ import numpy as np
 import pytest
 from scipy import stats
 from statsmodels.stats.contingency_tables import mcnemar
-from statsmodels.stats.proportion import proportion_confint
+from statsmodels.stats.proportion import confint_proportions_2indep, proportion_confint
 
 from seal import uncertainty
-from seal.uncertainty import ClusterBootstrap, exact_mcnemar, wilson
+from seal.uncertainty import ClusterBootstrap, exact_mcnemar, newcombe, wilson
 
 
 def uneven_clusters(seed: int) -> tuple[np.ndarray, np.ndarray]:
@@ -330,3 +330,13 @@ def test_exact_mcnemar_that_underflows_has_its_logarithm(only_first: int, only_s
     assert expected < -320
     assert test.p == 0.0
     assert test.log10_p == pytest.approx(expected, rel=1e-10)
+
+
+@pytest.mark.parametrize("counts", [(3, 10, 5, 40), (0, 7, 4, 9), (8, 8, 0, 5), (1, 1, 0, 1)])
+def test_the_interval_of_a_difference_is_that_of_statsmodels(counts: tuple[int, int, int, int]) -> None:
+    expected = confint_proportions_2indep(*counts, compare="diff", method="newcomb", alpha=0.1)
+    assert newcombe(*counts, 0.9) == pytest.approx(expected)
+
+
+def test_there_is_no_interval_of_a_difference_from_no_pairs() -> None:
+    assert newcombe(0, 0, 1, 5, 0.95) is newcombe(1, 5, 0, 0, 0.95) is None
