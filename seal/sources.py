@@ -16,6 +16,9 @@ from seal.errors import InputError
 
 FORMS = (".jsonl", ".jsonl.gz", ".json", ".csv", ".parquet")
 
+SAMPLE = "sample"
+"""The source of the embedded sample's pairs; no file gives its pairs this name."""
+
 
 class Row(NamedTuple):
     """One row of a source: `values` by column, or the `problem` that kept it from being read."""
@@ -87,7 +90,8 @@ def _load(name: str, data_dir: str, split: str, commit: str) -> Any:
 
 
 def source_names(paths: Sequence[str | Path]) -> list[str]:
-    """Each file's name without the ending that tells its form; with its folder's name before it where files share a name.
+    """Each file's name without the ending that tells its form; with its folder's name before it where files share a name, or where it is
+    that of the embedded sample, whose pairs are told to be made up.
 
     Raises
     ------
@@ -96,7 +100,7 @@ def source_names(paths: Sequence[str | Path]) -> list[str]:
     """
     files = [Path(path) for path in paths]
     names = [file.name.removesuffix(_form(file)) for file in files]
-    if len(set(names)) < len(names):
+    if len(set(names)) < len(names) or SAMPLE in names:
         names = [f"{file.resolve().parent.name}/{name}" for file, name in zip(files, names, strict=True)]
     if len(set(names)) < len(names):
         raise InputError(f"the files {', '.join(map(str, paths))} share a name and a folder's name, which name their source: rename one")

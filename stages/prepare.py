@@ -16,7 +16,7 @@ from seal import pairs, prepare, sources
 from seal.errors import InputError
 from seal.files import write_csv, write_json
 
-SAMPLE = Path(__file__).parent.parent / "data" / "sample" / "pairs.jsonl"
+SAMPLE_PAIRS = Path(__file__).parent.parent / "data" / "sample" / "pairs.jsonl"
 
 
 @dataclass(frozen=True)
@@ -87,7 +87,7 @@ def _rows(arguments: Arguments) -> Tuple[Iterable[sources.Row], str]:
         return rows, commit
     if arguments.source == "file":
         return sources.read_files(arguments.files), ""
-    return (row._replace(source="sample") for row in sources.read_files([SAMPLE])), ""
+    return (row._replace(source=sources.SAMPLE) for row in sources.read_files([SAMPLE_PAIRS])), ""
 
 
 if __name__ == "__main__":

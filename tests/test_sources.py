@@ -179,9 +179,15 @@ def test_messages_in_a_csv_file_may_have_the_form_of_json_or_of_python(tmp_path:
 
 
 @pytest.mark.parametrize(
-    ("path", "name"), [("x/harmless-base.test.jsonl.gz", "harmless-base.test"), ("my.data.csv", "my.data"), ("a.json", "a")]
+    ("path", "name"),
+    [
+        ("x/harmless-base.test.jsonl.gz", "harmless-base.test"),
+        ("my.data.csv", "my.data"),
+        ("a.json", "a"),
+        ("/mine/sample.jsonl", "mine/sample"),  # no pairs but the embedded ones are the sample's
+    ],
 )
-def test_a_source_is_a_file_without_folder_and_form(path: str, name: str) -> None:
+def test_a_source_is_a_file_without_folder_and_form_unless_it_would_pass_for_the_sample(path: str, name: str) -> None:
     assert source_names([path]) == [name]
 
 

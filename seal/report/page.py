@@ -14,6 +14,7 @@ from seal.report.findings import Chapter, all_findings
 from seal.report.plots import Drawn
 from seal.report.tables import LeftOut, Resistant, left_out, most_resistant, provenance, tables
 from seal.report.wording import NO_WIDTH, NOTHING, count, listed, number, percent, points, things, visible, within, within_percent
+from seal.sources import SAMPLE
 from seal.transcripts import NotATranscript, Turn, parse
 
 _ASSETS = Path(__file__).parent
@@ -77,9 +78,6 @@ HEADLINES = (
 
 TRAINED = "data/train/"
 """Where the stage `train` writes models."""
-
-SAMPLE = "sample"
-"""What the stage `prepare` names the embedded sample as the source of pairs."""
 
 MADE_UP = "The sample is made up: its texts, choices and gold labels were written by a language model, so “the human” stands for one here."
 
