@@ -540,3 +540,10 @@ def test_hostile_texts_read_as_they_are_written(browser: Any, page: Path) -> Non
     assert {visible(words) for words in HOSTILE} <= set(shown)
     assert html.escape(HOSTILE[0]) not in shown
     assert opened.said == []
+
+
+def test_regimes_of_which_a_share_is_missing_have_no_bar() -> None:
+    shares = {name: {"share": 0.25} for name in ("stayed_aligned", "got_aligned", "resists_alignment", "reversed_alignment")}
+    held_out = {"pairs": 4, **shares}
+    found = {"all": {"pairs": 8, **shares, "got_aligned": {}}, "by_part": {"held-out": held_out}}
+    assert [bar.title for bar in report_page.bars(Figures("metrics/regimes.json", found))] == ["held out (4)"]

@@ -190,6 +190,16 @@ def test_a_template_that_asks_for_more_than_there_is_or_is_broken_is_named(tmp_p
         path.write_text(json.dumps({**template, **broken}))
         with pytest.raises(InputError, match=rf"theta\.json: {complaint}"):
             small(tmp_path, plots=["plots/theta.csv"], templates=str(tmp_path / "templates"))
+    path.write_text("[]")
+    with pytest.raises(InputError, match=r"theta\.json: found \[\], expected a Vega-Lite specification"):
+        small(tmp_path, plots=["plots/theta.csv"], templates=str(tmp_path / "templates"))
+
+
+def test_a_drawing_that_is_no_text_is_named(tmp_path: Path) -> None:
+    drawing = tmp_path / "theta_rose.svg"
+    drawing.write_bytes(b"\xff\xfe<svg/>")
+    with pytest.raises(InputError, match=r"theta_rose\.svg: not a drawing in UTF-8"):
+        small(tmp_path, plots=[str(drawing)])
 
 
 def test_files_of_one_role_twice_are_refused(tmp_path: Path) -> None:

@@ -245,7 +245,7 @@ def bars(regimes: Figures) -> list[Bar]:
     made = []
     for title, keys in ((f"all pairs, {TRAINING_AMONG_THEM}", ("all",)), ("held out", ("by_part", "held-out"))):
         found, start = regimes.at(*keys), 0.0
-        if not found.get("pairs"):
+        if not found.get("pairs") or any(found.get(name, "share") is None for name in REGIMES):
             continue
         parts = []
         for name in REGIMES:

@@ -202,6 +202,8 @@ def _converted(plot: Plot, tables: dict[str, Rows], templates: str) -> str:
 
     path = f"{templates}/{plot.template}.json"
     template = _LINES if plot.template == LINES else read_json(path)
+    if not isinstance(template, dict):
+        raise InputError(f"{path}: found {str(template)[:60]}, expected a Vega-Lite specification; mend the template")
     of_roles = "*" in plot.files
     rows = [{**row, "rev": role if of_roles else REV} for role, table in tables.items() for row in table]
     made = specification(template, rows, of_roles)

@@ -39,12 +39,14 @@ def read(path: str | Path) -> str:
     Raises
     ------
     InputError
-        If there is none.
+        If there is none, or it is not text.
     """
     try:
         return Path(path).read_text(encoding="utf-8")
     except FileNotFoundError:
         raise InputError(f"{path}: no such file; run the stage that draws it, or `dvc repro`") from None
+    except UnicodeDecodeError as error:
+        raise InputError(f"{path}: not a drawing in UTF-8 ({error}); run the stage that draws it, or `dvc repro`") from None
 
 
 def inline(text: str, prefix: str, label: str, source: str) -> str:
