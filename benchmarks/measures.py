@@ -275,7 +275,7 @@ def run_in_one_process(folder: Path, at_once: int) -> None:
         drawn.result()
     print(f"{'reading, drawing':20}{time.perf_counter() - start:8.1f}{time.process_time() - processor:8.1f}", flush=True)
     waiting = list(lines.items())
-    running: set[int] = set()
+    running: dict[int, str] = {}
     while waiting or running:
         if at_once == 1:
             name, (stage, *flags) = waiting.pop(0)
@@ -287,12 +287,12 @@ def run_in_one_process(folder: Path, at_once: int) -> None:
             if not child:
                 run_stage(name, stage, flags)
                 os._exit(0)
-            running.add(child)
+            running[child] = name
             continue
         child, status = os.wait()
-        running.remove(child)
+        ended = running.pop(child)
         if status:
-            raise SystemExit(f"{name} failed")
+            raise SystemExit(f"{ended} failed")
 
 
 ONE_PROCESS = """

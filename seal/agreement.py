@@ -262,11 +262,11 @@ def with_interval(name: str, value: float | None, found: Resampled | Interval | 
     return {**figures, **ends, **({f"{name}_undefined_resamples": undefined} if undefined else {})}
 
 
-def margin_histogram(scores: pd.DataFrame, bins: int = 40) -> pd.DataFrame:
-    """Shares of pairs by margin in units of its own standard deviation, in equal bins over [-4, 4]; what lies beyond counts at the ends."""
+def margin_histogram(scores: pd.DataFrame) -> pd.DataFrame:
+    """Shares of pairs by margin in its own standard deviations, in 40 equal bins over [-4, 4]; what lies beyond counts at the ends."""
     margins = scores["chosen_score"].to_numpy(dtype=float) - scores["rejected_score"].to_numpy(dtype=float)
     spread = (margins.std() if len(margins) else 0.0) or 1.0
-    edges = np.linspace(-4, 4, bins + 1)
+    edges = np.linspace(-4, 4, 41)
     # Turned round, bins hold their right end and not their left: a tie lies left of 0, as it is no agreement.
     counts = np.histogram(-np.clip(margins / spread, -4, 4), edges)[0][::-1]
     return pd.DataFrame({"margin": np.round((edges[:-1] + edges[1:]) / 2, 3), "share": np.round(counts / max(len(margins), 1), 6)})

@@ -76,6 +76,7 @@ def bands(change: np.ndarray, close: np.ndarray) -> dict[int, dict[str, Any]]:
 
 
 def row(band: int, content: Mapping[str, Any]) -> dict[str, Any]:
+    """A row of the table, in its `COLUMNS`: a band's number, and what `bands` gives for it with intervals filled in."""
     # Both means lack the same resamples: those without a text of the band.
     names = {"mean_undefined_resamples", "mean_absolute_undefined_resamples"}
     figures = {name: value for name, value in content.items() if name not in names}

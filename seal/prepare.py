@@ -209,5 +209,5 @@ def raise_if_too_many(rejects: pd.DataFrame, rows: int, max_rejects: float) -> N
         raise InputError(
             f"{first['file']}, row {first['row']}, column {first['column']}: {first['found']}; expected {first['expected']}. "
             f"{len(rejects)} of {rows} rows are like this and max-rejects allows {max_rejects:g} of them: "
-            "mend the rows, or raise prepare.max-rejects to set them aside in the rejects table"
+            "mend the rows, or raise max-rejects to set them aside in the rejects table"
         )

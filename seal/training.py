@@ -104,7 +104,13 @@ class Trained(NamedTuple):
 
 
 def text_pairs(pairs: pd.DataFrame, task: Task, seed: int) -> list[TextPair]:
-    """The pairs of texts of a task, in the order of `pairs`; pairs of equal texts are left out, for they teach nothing."""
+    """The pairs of texts of a task, in the order of `pairs`; pairs of equal texts are left out, for they teach nothing.
+
+    Raises
+    ------
+    InputError
+        If the task is on-topic, and the pairs have fewer than two opening prompts.
+    """
     if task == "preference":
         made = [TextPair(*texts) for texts in pairs[["chosen_text", "rejected_text"]].itertuples(index=False, name=None)]
     else:

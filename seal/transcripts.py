@@ -73,10 +73,12 @@ def from_messages(messages: object) -> list[Turn]:
     Raises
     ------
     NotATranscript
-        If it is not such a list, a role is unknown, or a `system` message is not the first.
+        If it is not such a list or is empty, a role is unknown, or a `system` message is not the first.
     """
-    if not isinstance(messages, Sequence) or isinstance(messages, str) or not messages:
+    if not isinstance(messages, Sequence) or isinstance(messages, str):
         raise NotATranscript(f"{type(messages).__name__}, where a list of messages should stand")
+    if not messages:
+        raise NotATranscript(f"an empty {type(messages).__name__}, where messages should stand")
     turns = []
     for position, message in enumerate(messages):
         if not isinstance(message, dict) or not isinstance(message.get("content"), str):

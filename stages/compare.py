@@ -44,7 +44,9 @@ class Arguments:
     max_length: int = flag("longest input in tokens, special ones included; 0 for no limit but the model's own absolute positions", 0)
     dtype: Literal["fp32", "bf16", "auto"] = flag("fp32 is the reference; auto takes bf16 where it is at least twice as fast", "fp32")
     known_pairs: str = flag(
-        "table of pairs that this model has rewarded already, so that their texts need not be again; none if not given", ""
+        "table of pairs that this model has rewarded already, so that their texts need not be again; none if not given. With the model "
+        "length it is not looked at: counting costs nothing",
+        "",
     )
     known_scores: str = flag("these rewards, as this stage wrote them", "")
     score: Literal["mean", "quantile"] = flag(
@@ -68,6 +70,8 @@ def main(arguments: Arguments) -> None:
         raise InputError(f"alpha is {arguments.alpha:g}; expected a probability between 0 and 1, both exclusive")
     if arguments.outputs and (arguments.known_pairs or arguments.model == LENGTH):
         raise InputError("outputs: known rewards and the length baseline have none; leave out outputs, or known-pairs and known-scores")
+    if arguments.model == LENGTH:
+        _refuse_unread(arguments)
     table = pairs.read(arguments.pairs)
     texts = [*table["chosen_text"], *table["rejected_text"]]
     figures, report = _figures(arguments, texts, table["row_id"].to_numpy())
@@ -89,7 +93,6 @@ def _base(model: Any) -> Dict[str, str]:
 def _figures(arguments: Arguments, texts: List[str], row_ids: np.ndarray) -> Tuple[np.ndarray, Dict[str, Any]]:
     """The score of each text and, of a distribution, its standard deviation, [texts, 1 or 2]; and what the check tells of them."""
     if arguments.model == LENGTH:
-        _refuse_quantile(arguments)
         return length_rewards(texts)[:, None], {"texts": len(set(texts))}
     from seal import parity
     from seal.engine import on_ray, reward_models, scoring
@@ -134,6 +137,15 @@ def _figures(arguments: Arguments, texts: List[str], row_ids: np.ndarray) -> Tup
     if arguments.outputs:
         _write_outputs(arguments.outputs, row_ids, texts, dict(zip(new, scored.outputs, strict=True)), model.width)
     return figures, report
+
+
+def _refuse_unread(arguments: Arguments) -> None:
+    """Refuse what would be given to the length baseline in vain."""
+    unread = [name for name in ("revision", "output", "max_length") if getattr(arguments, name)]
+    if unread:
+        names = ", ".join(unread).replace("_", "-")
+        raise InputError(f"{names}: the length baseline counts all characters of the response and takes none of these; leave out {names}")
+    _refuse_quantile(arguments)
 
 
 def _refuse_quantile(arguments: Arguments) -> None:

@@ -113,7 +113,7 @@ def _of_held_out(arguments: Arguments) -> Tuple[Dict[str, Any], pd.DataFrame]:
     held_out = (table["part"] == "held-out").to_numpy()
     if not held_out.any():
         raise InputError(
-            f"{arguments.held_out_pairs}: none of the {len(table)} pairs is held out; raise prepare.held-out, or name other pairs"
+            f"{arguments.held_out_pairs}: none of the {len(table)} pairs is held out; raise held-out as they are prepared, or name others"
         )
 
     def measured(members: np.ndarray) -> Dict[str, Any]:

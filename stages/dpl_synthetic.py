@@ -78,7 +78,13 @@ def main(arguments: Arguments) -> None:
 
 
 def check(arguments: Arguments) -> None:
-    """Refuse settings with which nothing can be trained."""
+    """Refuse settings with which nothing can be trained.
+
+    Raises
+    ------
+    InputError
+        If a number is out of its range, or a seed is given twice.
+    """
     for name, least in (("steps", 1), ("batch", 2), ("hidden", 1), ("layers", 2), ("atoms", 0)):
         if getattr(arguments, name) < least:
             raise InputError(f"{name} is {getattr(arguments, name)}; expected {least} or more")
@@ -89,8 +95,8 @@ def check(arguments: Arguments) -> None:
             f"learning-rate is {arguments.learning_rate:g} and last-learning-rate {arguments.last_learning_rate:g}; "
             "expected numbers above 0, the last one no greater"
         )
-    if min(arguments.seeds) < 0 or len(set(arguments.seeds)) < len(arguments.seeds):
-        raise InputError(f"seeds are {' '.join(map(str, arguments.seeds))}; expected different numbers of 0 or more")
+    if not all(0 <= seed < 2**32 for seed in arguments.seeds) or len(set(arguments.seeds)) < len(arguments.seeds):
+        raise InputError(f"seeds are {' '.join(map(str, arguments.seeds))}; expected different numbers of 0 or more, below 2**32")
 
 
 def trained(environment: "Environment", settings: "Settings", seed: int) -> Dict[str, Any]:

@@ -65,9 +65,9 @@ def main(arguments: Arguments) -> None:
 
 def _check(arguments: Arguments) -> None:
     if arguments.source == "file" and not arguments.files:
-        raise InputError("source file without files; name one or more in prepare.files")
+        raise InputError("source file without files; name one or more with --files")
     if arguments.source == "hub" and not arguments.name:
-        raise InputError("source hub without a name; name the data set in prepare.name")
+        raise InputError("source hub without a name; name the data set with --name")
     for name, count in (("limit", arguments.limit), ("sample", arguments.sample)):
         if count < 0:
             raise InputError(f"{name} is {count}; expected 0 for all, or a number of rows")

@@ -36,7 +36,7 @@ from seal.versions import ORIGINAL, REWRITTEN, SECOND, TRIVIAL
 MODELS = {"rules": "rules", "ollama": "mistral:7b-instruct-fp16"}
 """The model of a rewriter where none is named; the second is the one of SEAL."""
 
-SECOND_SEED = 1000
+SECOND_SEED = attempts.MOST_PATCHES + 1
 """What is added to the seed for the second rewriting: more than there are patches, each of which adds 1."""
 
 MAX_SEED = 2**31 - 1 - 2 * SECOND_SEED
@@ -142,15 +142,13 @@ def _check(arguments: Arguments) -> None:
         raise InputError(f"min-coverage is {arguments.min_coverage:g}; expected a share from 0 to 1")
     if not (math.isfinite(arguments.temperature) and arguments.temperature >= 0):
         raise InputError(f"temperature is {arguments.temperature}; expected a number from 0 up")
-    if arguments.max_tokens < 1 or arguments.context_tokens < 1 or not 0 <= arguments.seed <= MAX_SEED:
+    if arguments.max_tokens < 1 or not 0 <= arguments.seed <= MAX_SEED:
         raise InputError(
-            f"max-tokens is {arguments.max_tokens}, context-tokens {arguments.context_tokens} and seed {arguments.seed}; expected "
-            f"1 or more tokens, and a seed from 0 to {MAX_SEED}"
+            f"max-tokens is {arguments.max_tokens} and seed {arguments.seed}; expected 1 or more tokens, and a seed from 0 to {MAX_SEED}"
         )
     if not 0 <= arguments.shortest <= 1 <= arguments.longest < math.inf:
         raise InputError(f"shortest is {arguments.shortest:g} and longest {arguments.longest:g}; expected shares up to 1, and from 1 up")
-    if not arguments.max_patches < SECOND_SEED:
-        raise InputError(f"max-patches is {arguments.max_patches}; expected fewer than {SECOND_SEED}")
+    attempts.check_limits(arguments.max_patches, arguments.context_tokens)
 
 
 def _check_texts(path: str, drawn: pd.DataFrame) -> None:

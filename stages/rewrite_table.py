@@ -6,6 +6,7 @@ from command_line import flag
 # isort: split
 import sys
 from dataclasses import dataclass
+from pathlib import Path
 
 import numpy as np
 import pandas as pd
@@ -28,7 +29,7 @@ class Arguments:
 
 
 def main(arguments: Arguments) -> None:
-    if len({arguments.out, arguments.second, arguments.trivial}) < 3:
+    if len({Path(path).resolve() for path in (arguments.out, arguments.second, arguments.trivial)}) < 3:
         raise InputError(
             f"out, second and trivial name one file twice ({arguments.out}, {arguments.second}, {arguments.trivial}); name three"
         )

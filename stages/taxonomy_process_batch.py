@@ -51,6 +51,7 @@ def main(arguments: Arguments) -> None:
 
     if not 0 <= arguments.min_coverage <= 1:
         raise InputError(f"min-coverage is {arguments.min_coverage:g}; expected a share from 0 to 1")
+    attempts.check_limits(arguments.max_patches, arguments.context_tokens)
 
     def requests() -> Iterator[Request]:
         return label_requests.read_manifest(arguments.manifest)

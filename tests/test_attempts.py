@@ -11,7 +11,7 @@ from seal.journal import Journal
 from seal.label_requests import request
 from seal.labelers import problem
 from seal.language_models.answers import Answer, Answers
-from seal.language_models.attempts import ask_with_bar, patch, settle, unanswered
+from seal.language_models.attempts import ask_with_bar, check_limits, patch, settle, unanswered
 from seal.language_models.batch_files import Pending, Request, request_hash
 
 A, B, C = talk("A."), talk("B."), talk("C.")
@@ -63,9 +63,24 @@ def test_requests_that_are_the_same_go_out_once_in_every_round(answers: Answers)
     assert [each.problem for each in found] == ["", "", ""]
 
 
-def test_fewer_than_no_patches_are_an_error(answers: Answers) -> None:
-    with pytest.raises(InputError, match="max-patches is -1; expected a number from 0 up"):
-        settle(lambda: asked(A), "x", Script().send(answers), answers, -1, problem)
+@pytest.mark.parametrize(
+    ("max_patches", "context_tokens", "told"),
+    [
+        (-1, 8192, "max-patches is -1; expected a number from 0 to 999"),
+        (1000, 8192, "max-patches is 1000; expected"),
+        (2, -1, "context-tokens is -1; expected a number of tokens from 1 to 2147483647"),
+        (2, 0, "context-tokens is 0; expected"),
+        (2, 2**31, "context-tokens is 2147483648; expected"),  # llama.cpp's numbers have 32 bits
+    ],
+)
+def test_limits_with_which_nothing_can_be_asked_are_an_error(max_patches: int, context_tokens: int, told: str) -> None:
+    with pytest.raises(InputError, match=told):
+        check_limits(max_patches, context_tokens)
+
+
+def test_limits_at_the_edges_of_their_ranges_are_none() -> None:
+    check_limits(0, 1)
+    check_limits(999, 2**31 - 1)
 
 
 def test_unanswered_ones_are_those_without_an_answer_each_once(answers: Answers) -> None:

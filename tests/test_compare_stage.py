@@ -298,6 +298,23 @@ def test_the_length_baseline_counts_characters_of_the_response(tmp_path: Path) -
     assert scores["rejected_score"].tolist() == [15, 0, 4, 21]
     assert scores["agreement"].tolist() == [False, True, False, False]
     assert check == {"model": "length", "pairs": 4, "pairs_scored": 4, "texts": 8}
+    before = md5(tmp_path / "scores.csv", tmp_path / "check.json")
+    # The pipeline names them for the model of any role, and a role's may be length.
+    run(tmp_path, "length", texts, known_pairs=str(tmp_path / "pairs.parquet"), known_scores=str(tmp_path / "scores.csv"))
+    assert md5(tmp_path / "scores.csv", tmp_path / "check.json") == before
+
+
+@pytest.mark.parametrize(
+    ("options", "names"),
+    [
+        ({"max_length": 128}, "max-length"),
+        ({"revision": "main", "output": "0"}, "revision, output"),
+    ],
+)
+def test_what_the_length_baseline_would_not_look_at_is_refused(tmp_path: Path, options: dict[str, Any], names: str) -> None:
+    with pytest.raises(InputError, match=f"^{names}: the length baseline .* leave out {names}$"):
+        run(tmp_path, "length", some_texts(3), **options)
+    assert not (tmp_path / "scores.csv").exists()
 
 
 def parser() -> argparse.ArgumentParser:

@@ -280,7 +280,7 @@ def test_a_distributional_head_without_standard_deviations_is_refused(work: Work
 def test_pairs_without_a_held_out_part_are_refused(work: Work, tmp_path: Path) -> None:
     path = tmp_path / "trained.parquet"
     pairs.write(path, pairs.read(work.path("pairs.parquet")).assign(part="train"))
-    with pytest.raises(InputError, match="none of the 4 pairs is held out"):
+    with pytest.raises(InputError, match="none of the 4 pairs is held out; raise held-out as they are prepared, or name others"):
         work.evaluate(outputs=work.outputs, held_out_pairs=str(path), held_out_outputs=work.outputs)
 
 

@@ -323,6 +323,8 @@ def test_table_and_metrics_hold_every_model_seed_and_state(tmp_path: Path, monke
         ({"atoms": 1}, "atoms is 1"),
         ({"last_learning_rate": 0.1}, "last-learning-rate 0.1"),
         ({"seeds": [1, 1]}, "seeds are 1 1; expected different"),
+        ({"seeds": [0, 2**32]}, "seeds are 0 4294967296; expected different numbers of 0 or more, below 2**32"),
+        ({"seeds": [-1]}, "seeds are -1; expected"),
         ({"learning_rate": 1e30, "last_learning_rate": 1e30}, "lower learning-rate"),
     ],
 )

@@ -66,6 +66,11 @@ def script_of(stage: dict[str, Any]) -> tuple[Path, list[str]]:
     return ROOT / script, flags
 
 
+def script_flags(stage: dict[str, Any]) -> set[str]:
+    """All flags that a stage's script takes, given or not."""
+    return set(importlib.import_module(script_of(stage)[0].stem).Arguments.__dataclass_fields__)
+
+
 def modules_of(script: Path) -> set[Path]:
     """A script and every module of stages/ and seal/ that it imports, directly or through another; of a package, all modules."""
     found: set[Path] = set()
@@ -179,6 +184,32 @@ def test_a_hub_model_has_a_revision_and_a_local_one_is_a_dependency(file: Path) 
 
 def test_the_default_params_are_the_sample_recipe() -> None:
     assert yaml.safe_load((ROOT / "params.yaml").read_text()) == yaml.safe_load((ROOT / "recipes" / "sample.yaml").read_text())
+
+
+AFTER = {
+    "taxonomy-process-batch": ("taxonomy",),
+    "taxonomy-run-control-batch": ("taxonomy-control",),
+    "rewrite": ("rewrite",),
+    "rewrite-process-batch": ("rewrite", "labels"),
+}
+"""The block of params whose `after` names a file of known answers or finished outputs, by the stage that takes such files."""
+
+
+def test_every_stage_that_takes_known_answers_depends_on_a_file_of_its_own(tmp_path: Path) -> None:
+    params = yaml.safe_load((ROOT / "params.yaml").read_text())
+    for name, keys in AFTER.items():
+        block = params
+        for key in keys:
+            block = block[key]
+        block["after"] = f"data/mine/{name}.jsonl"
+    edited = tmp_path / "edited.yaml"
+    edited.write_text(yaml.safe_dump(params))
+    stages = resolved(edited, tmp_path)
+    taking = {name for name, stage in stages.items() if "known_answers" in script_flags(stage) and not name.endswith("create-batch")}
+    assert taking == AFTER.keys()
+    for name, stage in stages.items():
+        mine = {path for path in paths(stage["deps"]) if path.startswith("data/mine/")}
+        assert mine == ({f"data/mine/{name}.jsonl"} if name in AFTER else set()), name
 
 
 @pytest.mark.parametrize("pipeline", PIPELINES, ids=named)

@@ -194,7 +194,7 @@ def test_pairs_are_counted_by_source() -> None:
         ({"chosen": "\n\nHuman: a", "rejected": CHOSEN}, "chosen", "last turn by Human, where the Assistant's should stand"),
         ({"chosen": CHOSEN, "rejected": "System: a"}, "rejected", "last turn by System"),
         ({"chosen": CHOSEN, "rejected": f"{CHOSEN} \ud83d"}, "rejected", "half a surrogate pair at character 73"),
-        ({"chosen": [], "rejected": CHOSEN}, "chosen", "list, where a list of messages should stand"),
+        ({"chosen": [], "rejected": CHOSEN}, "chosen", "an empty list, where messages should stand"),
         ({"chosen": CHOSEN, "rejected": TURNS}, "rejected", "last turn by Human"),
         ({"chosen": [{"role": "narrator", "content": "a"}], "rejected": CHOSEN}, "chosen", "message 0 with role 'narrator'"),
         ({"chosen": CHOSEN, "rejected": [*TURNS, {"role": "assistant"}]}, "rejected", 'message 3 without a text under "content"'),

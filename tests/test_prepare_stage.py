@@ -175,7 +175,9 @@ def test_rejects_up_to_the_share_allowed_are_set_aside_and_counted(tmp_path: Pat
 
 def test_rejects_beyond_the_share_allowed_stop_the_stage_and_nothing_is_written(tmp_path: Path) -> None:
     path = write_rows(tmp_path / "mine.jsonl", [*GOOD, {"chosen": None}, {"chosen": None}])
-    with pytest.raises(InputError, match=r"2 of 14 rows are like this and max-rejects allows 0\.1 of them"):
+    with pytest.raises(
+        InputError, match=r"2 of 14 rows are like this and max-rejects allows 0\.1 of them: mend the rows, or raise max-rejects to"
+    ):
         run(tmp_path / "outs", "--source", "file", "--files", path, "--max-rejects", 0.1)
     assert not (tmp_path / "outs").exists()
 
@@ -210,7 +212,7 @@ GOOD_TEXT = GOOD[0]["chosen"]
             "an HH transcript",
         ),
         ("a.jsonl", '{"chosen": [{"role": "user"}], "rejected": ""}', 1, "chosen", "message 0 without a text", "an HH transcript"),
-        ("a.jsonl", '{"prompt": [], "chosen": "a", "rejected": "b"}', 1, "prompt", "list, where", "a text or a list of messages"),
+        ("a.jsonl", '{"prompt": [], "chosen": "a", "rejected": "b"}', 1, "prompt", "an empty list, where", "a text or a list of messages"),
     ],
 )
 def test_a_reject_is_told_in_one_line_with_its_place(
@@ -248,8 +250,8 @@ def test_a_mistake_ends_the_stage_with_one_line_and_a_status(tmp_path: Path, fla
 @pytest.mark.parametrize(
     ("flags", "told"),
     [
-        (("--source", "file"), "source file without files"),
-        (("--source", "hub"), "source hub without a name"),
+        (("--source", "file"), "source file without files; name one or more with --files"),
+        (("--source", "hub"), "source hub without a name; name the data set with --name"),
         (("--source", "hub", "--name", "a/b"), "without a revision"),
         (("--limit", "-1"), "limit is -1"),
         (("--sample", "-2"), "sample is -2"),

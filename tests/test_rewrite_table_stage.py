@@ -202,6 +202,16 @@ def test_labels_of_the_other_side_are_refused(tables: Tables) -> None:
 # --- from the command line ---
 
 
+@pytest.mark.parametrize(("out", "of"), [("second", "out"), ("trivial", "second"), ("out", "trivial")])
+def test_one_file_for_two_tables_is_refused_however_it_is_named(tables: Tables, out: str, of: str) -> None:
+    (tables.folder / "link").symlink_to(tables.folder)
+    for folder in (tables.folder, tables.folder / "link", tables.folder / "none" / ".."):
+        arguments = tables.arguments | {out: f"{folder}/{tables.path(of).name}"}
+        with pytest.raises(InputError, match="out, second and trivial name one file twice"):
+            rewrite_table.main(rewrite_table.Arguments(**arguments))
+    assert not any(tables.path(each).exists() for each in OUTS)
+
+
 @pytest.mark.parametrize("name", ["versions", "similarity", "control_scores", "aligned_scores", "taxonomy"])
 def test_each_file_that_is_missing_is_named(tables: Tables, name: str) -> None:
     tables.path(name).unlink()

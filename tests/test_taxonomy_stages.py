@@ -317,6 +317,26 @@ def test_a_coverage_that_is_just_met_is_enough(tmp_path: Path, script: Script) -
     assert study.process(max_patches=0, min_coverage=0.55)["labelled"] == 11  # 0.55 * 20 is a little more than 11, in floats
 
 
+@pytest.mark.parametrize(
+    ("flags", "message"),
+    [
+        ({"max_patches": 1000}, "max-patches is 1000; expected a number from 0 to 999"),
+        ({"context_tokens": -1}, "context-tokens is -1; expected a number of tokens from 1 to 2147483647"),
+        ({"min_coverage": 1.1}, r"min-coverage is 1\.1; expected a share from 0 to 1"),
+    ],
+)
+@pytest.mark.parametrize("labeler", ["rules", "llama-cpp", "ollama"])
+def test_limits_out_of_their_range_are_told_whoever_labels(
+    study: Study, monkeypatch: pytest.MonkeyPatch, labeler: str, flags: dict[str, Any], message: str
+) -> None:
+    study.create()
+    monkeypatch.setattr(labelers, "open_labeler", nobody)
+    for stage in (study.process, study.control):
+        with pytest.raises(InputError, match=message):
+            stage(labeler=labeler, **flags)
+    assert not {"out.csv", "control.csv"} & {path.name for path in study.folder.iterdir()}
+
+
 def test_what_is_left_to_ask_costs_nothing_here_whatever_the_cap(study: Study, script: Script) -> None:
     study.create()
     assert study.process(max_cost_usd=0, prices=["made-up=1000/1000"])["usd"] == 0

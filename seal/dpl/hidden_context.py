@@ -232,10 +232,9 @@ class Compared:
             made[some] = of_resisting.sum(axis=0) * below[-1]
         return Comparisons(won, made)
 
-    def figure(self, members: np.ndarray | None = None) -> dict[str, Any]:
-        """The AUC among some pairs, with its interval by bootstrap over opening prompts."""
-        members = self._all if members is None else members
-        return self.figure_of(self.comparisons(members), members, _one_outcome(self.counts(members)))
+    def figure(self) -> dict[str, Any]:
+        """The AUC among all pairs, with its interval by bootstrap over opening prompts."""
+        return self.figure_of(self.comparisons(), self._all, _one_outcome(self.counts()))
 
     def figure_of(self, comparisons: Comparisons, members: np.ndarray, reason: str) -> dict[str, Any]:
         """An AUC of comparisons, with its interval; null with the reason where none is made."""

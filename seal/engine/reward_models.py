@@ -192,7 +192,13 @@ def _refuse_unfit(name: str, config: Any, head: Head, atoms: int | None, output:
 
 
 def default_device() -> torch.device:
-    """Where to run: it comes from the environment, because a device is no reason to run a stage again."""
+    """Where to run: it comes from the environment, because a device is no reason to run a stage again.
+
+    Raises
+    ------
+    InputError
+        If `SEAL_DEVICE` names none that is here.
+    """
     name = os.environ.get("SEAL_DEVICE") or ("cuda" if torch.cuda.is_available() else "cpu")
     try:
         return torch.empty(0, device=name).device
@@ -215,6 +221,11 @@ def load_classifier(checkpoint: Checkpoint, new_outputs: int | None = None, head
     head
         Names of the weights that the fresh head gets from elsewhere; those of it that are in neither place are refused, too. By
         default it may be all fresh.
+
+    Raises
+    ------
+    InputError
+        If the folder holds no such model or tokenizer in safe form, the model brings its own code, or its files lack weights.
     """
     options = {} if new_outputs is None else {"num_labels": new_outputs, "ignore_mismatched_sizes": True}
     try:

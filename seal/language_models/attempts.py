@@ -16,6 +16,12 @@ that got no answer, by hash."""
 Judge = Callable[[Request, Answer], str]
 """Why an answer to a request is invalid, in a few words for counting; empty where it is valid. The request may be a patched one."""
 
+MOST_PATCHES = 999
+"""That an invalid answer can get: all of them are hashed before the first is asked for, and each adds 1 to the seed."""
+
+MOST_TOKENS = 2**31 - 1
+"""That llama.cpp can be told to have room for."""
+
 
 class Attempts(NamedTuple):
     """What came of one request."""
@@ -46,6 +52,20 @@ def patch(body: Body, attempt: int) -> Body:
     return {**body, "temperature": max(body["temperature"], min(0.3 * attempt, 0.9)), "seed": body["seed"] + attempt}
 
 
+def check_limits(max_patches: int, context_tokens: int) -> None:
+    """Refuse limits with which nothing can be asked.
+
+    Raises
+    ------
+    InputError
+        If one is out of its range.
+    """
+    if not 0 <= max_patches <= MOST_PATCHES:
+        raise InputError(f"max-patches is {max_patches}; expected a number from 0 to {MOST_PATCHES}, such as 2")
+    if not 1 <= context_tokens <= MOST_TOKENS:
+        raise InputError(f"context-tokens is {context_tokens}; expected a number of tokens from 1 to {MOST_TOKENS}, such as 8192")
+
+
 def settle(
     requests: Callable[[], Iterable[Request]], identity: str, send: Send, answers: Answers, max_patches: int, judge: Judge
 ) -> Iterator[Attempts]:
@@ -58,19 +78,12 @@ def settle(
     identity
         The engine's.
     max_patches
-        How often an invalid answer is asked for again.
+        How often an invalid answer is asked for again, as `check_limits` allows it.
 
     Returns
     -------
     What came of each request, in their order.
-
-    Raises
-    ------
-    InputError
-        If `max_patches` is below 0.
     """
-    if max_patches < 0:
-        raise InputError(f"max-patches is {max_patches}; expected a number from 0 up")
     reasons: dict[str, str] = {}
     keys = [[request_hash(patch(each.body, attempt), identity) for attempt in range(max_patches + 1)] for each in requests()]
     settled: dict[str, int] = {}  # by the hash of the first attempt, the one whose answer is valid

@@ -21,17 +21,14 @@ def engine(model: str, context_tokens: int) -> Engine:
     model
         A .gguf file, or `package:<module>` for the one that lies in an installed Python package.
     context_tokens
-        Room for a request and its answer together.
+        Room for a request and its answer together, as `attempts.check_limits` allows it.
 
     Raises
     ------
     InputError
-        If there is no such file, or llama.cpp cannot load it.
+        If there is no such file, llama.cpp cannot load it, or `SEAL_THREADS` is no whole number.
     """
     import xllamacpp
-
-    if context_tokens < 1:
-        raise InputError(f"context-tokens is {context_tokens}; expected a number of tokens, such as 4096")
 
     path = locate(model)
     parameters = xllamacpp.CommonParams()

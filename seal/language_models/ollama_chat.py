@@ -24,6 +24,11 @@ def engine(context_tokens: int) -> Engine:
     ----------
     context_tokens
         Room for a request and its answer together. It is told to the server, which would otherwise cut a long request without a word.
+
+    Raises
+    ------
+    InputError
+        If `OLLAMA_API_HOST` is no address, `OLLAMA_API_TIMEOUT` no number or `SEAL_WORKERS` no whole number.
     """
     host = os.environ.get("OLLAMA_API_HOST") or "http://127.0.0.1:11434"
     try:

@@ -161,8 +161,7 @@ def found(words: list[str], name: str) -> dict[str, list[str]]:
     return hits
 
 
-def any_of(name: str, section: str | None = None) -> str:
-    """A pattern that matches any entry of a lexicon, longest first."""
-    entries = lexicon(name) if section is None else sections(name)[section]
-    longest_first = sorted(entries, key=lambda entry: (-len(entry), entry))
+def any_of(name: str, section: str) -> str:
+    """A pattern that matches any entry of a section of a lexicon, longest first."""
+    longest_first = sorted(sections(name)[section], key=lambda entry: (-len(entry), entry))
     return "(?:" + "|".join(re.escape(entry).replace(r"\ ", " ") for entry in longest_first) + ")"

@@ -106,11 +106,11 @@ def drawing(environment: Environment, of_seed: Learned) -> str:
     return figures.maps(STATES[environment], panels)
 
 
-def held_out_pairs(environment: Environment, pairs: int = PAIRS) -> tuple[Tensor, Tensor]:
-    """First and second states, [pairs, dimensions] each."""
+def held_out_pairs(environment: Environment) -> tuple[Tensor, Tensor]:
+    """First and second states, [PAIRS, dimensions] each."""
     dimensions = synthetic.DIMENSIONS[environment]
     sequence = torch.quasirandom.SobolEngine(2 * dimensions, scramble=True, seed=PAIRS_SEED)  # type: ignore[no-untyped-call]
-    points = sequence.draw(pairs)
+    points = sequence.draw(PAIRS)
     return points[:, :dimensions].contiguous(), points[:, dimensions:].contiguous()
 
 
