@@ -148,7 +148,7 @@ def make(folder: Path, number: int) -> None:
     for role, strength in (("control", 0.3), ("aligned", 1.0)):
         both = rewards(random, truth, strength).reshape(-1, 2) + np.array([0.2 * strength, 0.0])
         write_csv(folder / f"{role}.csv", scores.table(table["row_id"].to_numpy(), both[:, 0], both[:, 1]))
-        write_json(folder / f"{role}.json", {"model": role})
+        write_json(folder / f"{role}.json", {"model": role, "pairs_scored": number})
     write_json(folder / "coverage.json", {"texts": 2 * number, "labelled": 2 * number})
     write_json(folder / "second.json", {"pairs_labelled": int(second.sum()) // 2})
 

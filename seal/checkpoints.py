@@ -1,6 +1,7 @@
 """From the name of a model in the params to the folder that holds it."""
 
 import importlib
+import importlib.util
 import os
 from pathlib import Path
 from typing import NamedTuple
@@ -52,6 +53,18 @@ def locate(name: str, revision: str = "") -> Checkpoint:
     if not revision:
         raise InputError(f"model {name}: a hub model without a revision; name a commit in `revision`, or main")
     return _from_hub(name, revision)
+
+
+def package_folders(name: str) -> list[Path]:
+    """The folders of the installed package that `package:<module>` names; none where there is no such package.
+
+    It is not imported: it may need a runtime of its own that isn't here, and only its files are wanted.
+    """
+    try:
+        found = importlib.util.find_spec(name.removeprefix(PACKAGE))
+    except (ImportError, AttributeError, TypeError, ValueError):  # of a dotted name, what stands before the dot is imported
+        return []
+    return [Path(folder) for folder in (found.submodule_search_locations or [])] if found else []
 
 
 def _from_hub(name: str, revision: str) -> Checkpoint:

@@ -1,11 +1,12 @@
-"""Files written whole or not at all, with the same bytes for the same content."""
+"""Files written whole or not at all, with the same bytes for the same content; and what is read of them, or told where it is wrong."""
 
+import errno
 import hashlib
 import json
 import math
 import os
-from collections.abc import Iterator
-from contextlib import contextmanager
+from collections.abc import Iterator, Mapping
+from contextlib import contextmanager, suppress
 from pathlib import Path
 from typing import Any
 
@@ -15,18 +16,39 @@ from seal.errors import InputError
 
 SIGNIFICANT_DIGITS = 6
 
+FIRST_ROW = 2
+"""The row of a CSV file that stands first below its header; see `read_csv`."""
+
+_NO_ROOM = (errno.ENOSPC, errno.EFBIG, errno.EDQUOT)
+
 
 @contextmanager
 def atomic_path(path: str | Path) -> Iterator[Path]:
-    """Give a path beside `path` to write to, and move it into place once the block has ended without an error."""
+    """Give a path beside `path` to write to, and move it into place once the block has ended without an error.
+
+    Raises
+    ------
+    InputError
+        If a folder stands there, or the file cannot be written, as on a full disk. An error of the system that names another file, and was
+        raised in the block, stays what it is; one that names none, as writing to an open file raises, is taken for the draft's.
+    """
     target = Path(path)
+    if os.path.isdir(target):  # unlike target.is_dir(), of a name that is too long it says no
+        raise InputError(f"{path}: a folder stands there; name a file")
     target.parent.mkdir(parents=True, exist_ok=True)
     draft = target.with_name(f".{target.name}.{os.getpid()}.tmp")
     try:
         yield draft
         os.replace(draft, target)
+    except OSError as error:
+        if error.filename is not None and str(error.filename) != str(draft):
+            raise
+        reason = os.strerror(error.errno) if error.errno else error  # Arrow's errors have long words of their own, or no number
+        remedy = "make room there, or name another path" if error.errno in (*_NO_ROOM, None) else "name another path"
+        raise InputError(f"{path}: {reason}; {remedy}") from error
     finally:
-        draft.unlink(missing_ok=True)
+        with suppress(OSError):  # what was to be told is told already
+            draft.unlink(missing_ok=True)
 
 
 def write_text(path: str | Path, text: str) -> None:
@@ -54,6 +76,73 @@ def read_json(path: str | Path) -> Any:
         raise InputError(f"{path}: no such file; run the stage that writes it, or `dvc repro`") from None
     except ValueError as error:
         raise InputError(f"{path}: not a JSON file ({error}); delete it and run the stage that writes it") from None
+
+
+def read_json_object(path: str | Path) -> dict[str, Any]:
+    """Read the JSON object that another stage wrote.
+
+    Raises
+    ------
+    InputError
+        As `read_json`, or if it is no object.
+    """
+    found = read_json(path)
+    if not isinstance(found, dict):
+        raise InputError(f"{path}: found {str(found)[:60]}, expected a JSON object; run the stage that writes it")
+    return found
+
+
+def check_counts(path: str | Path, counts: Mapping[str, Any], expected: Mapping[str, int], remedy: str) -> None:
+    """Hold the counts that a stage wrote beside its table against the tables, so that no row is lost between two stages.
+
+    Parameters
+    ----------
+    path
+        Where the counts were read from, for the message.
+    counts, expected
+        By name.
+    remedy
+        What to do where they differ, for the message.
+
+    Raises
+    ------
+    InputError
+        If one is missing or another.
+    """
+    for name, number in expected.items():
+        if counts.get(name) != number:
+            raise InputError(f"{path}: {name} is {counts.get(name)}, and the tables have {number}; {remedy}")
+
+
+def read_csv(path: str | Path, written_by: str = "", **options: Any) -> pd.DataFrame:
+    """Read a CSV table with a header, by pandas.
+
+    Who tells of a row counts as a spreadsheet does: the header is row 1, and what stands first below it is row 2, `FIRST_ROW`. That is the
+    line in the file, unless cells hold line breaks or lines are empty. Rows of a Parquet file, which has no header, count from 1.
+
+    Parameters
+    ----------
+    written_by
+        The stage that writes such tables, for the messages.
+    options
+        Of `pandas.read_csv`.
+
+    Raises
+    ------
+    InputError
+        If the file is missing or no table, or its rows have more cells than its header: pandas would take the first ones for an index.
+    """
+    remedy = f"run {written_by} to write it" if written_by else "run the stage that writes it"
+    try:
+        table: pd.DataFrame = pd.read_csv(path, **options)
+        first = pd.read_csv(path, nrows=1, dtype=str)  # as text: an index of numbers that follow each other looks like none
+    except FileNotFoundError:
+        raise InputError(f"{path}: no such file; {remedy}, or `dvc repro`") from None
+    except (OSError, ValueError) as error:
+        raise InputError(f"{path}: not a CSV table ({str(error).strip()}); {remedy}") from error
+    if not isinstance(first.index, pd.RangeIndex):
+        raise InputError(f"{path}: its rows have more cells than its header; quote the cells that hold commas")
+    return table
 
 
 def write_csv(path: str | Path, table: pd.DataFrame) -> None:

@@ -8,7 +8,7 @@ import pandas as pd
 
 from seal.errors import InputError
 from seal.features import BOOLEANS, values
-from seal.files import write_csv
+from seal.files import FIRST_ROW, read_csv, write_csv
 from seal.pairs import PREFERENCES
 from seal.versions import ORIGINAL
 
@@ -121,14 +121,7 @@ def read(path: str | Path) -> pd.DataFrame:
     InputError
         If the file is missing or no table, lacks a column, holds a row_id twice, or has a value that a column cannot have.
     """
-    try:
-        cells = pd.read_csv(path, dtype=str, keep_default_na=False)
-    except FileNotFoundError:
-        raise InputError(f"{path}: no such file; run stages/rewrite_table.py to write it, or `dvc repro`") from None
-    except (OSError, ValueError) as error:
-        raise InputError(f"{path}: not a CSV table ({str(error).strip()}); run stages/rewrite_table.py to write it") from None
-    if not isinstance(cells.index, pd.RangeIndex):  # pandas took the first column for names of rows
-        raise InputError(f"{path}: its rows have more cells than its header; quote the cells that hold commas")
+    cells = read_csv(path, "stages/rewrite_table.py", dtype=str, keep_default_na=False)
     derived = [agreement_column(version, role) for version in (BEFORE, AFTER) for role in ROLES]
     missing = [column for column in COLUMNS if column not in cells and column not in derived]
     if missing:
@@ -177,6 +170,7 @@ def _column(path: str | Path, column: str, cells: pd.Series) -> np.ndarray:
     if bad.any():
         at = int(np.flatnonzero(bad)[0])
         raise InputError(
-            f"{path}, row {at + 1}, column {column}: found {cells.iloc[at][:60]!r}, expected {expected}; see stages/rewrite_table.py"
+            f"{path}, row {at + FIRST_ROW}, column {column}: found {cells.iloc[at][:60]!r}, expected {expected}; "
+            "see stages/rewrite_table.py"
         )
     return read.astype(np.int64) if column == "row_id" else read

@@ -6,6 +6,7 @@ import numpy as np
 import pandas as pd
 
 from seal.errors import InputError
+from seal.files import FIRST_ROW, read_csv
 
 LARGEST = 1e30
 """No reward is as large as that; beyond it sums of squares overflow."""
@@ -35,14 +36,9 @@ def read(path: str | Path, pairs: pd.DataFrame) -> pd.DataFrame:
     Raises
     ------
     InputError
-        If the file is missing, lacks a column, holds what is no number, or its row_ids are not those of the pairs.
+        If the file is missing or no table, lacks a column, holds what is no number, or its row_ids are not those of the pairs.
     """
-    try:
-        scores = pd.read_csv(path)
-    except FileNotFoundError:
-        raise InputError(f"{path}: no such file; run stages/compare.py to write it, or `dvc repro`") from None
-    except (OSError, ValueError) as error:
-        raise InputError(f"{path}: not a CSV table ({str(error).strip()}); run stages/compare.py to write it") from error
+    scores = read_csv(path, "stages/compare.py")
     missing = [column for column in SCORE_COLUMNS[:3] if column not in scores]
     if missing:
         raise InputError(
@@ -56,7 +52,7 @@ def read(path: str | Path, pairs: pd.DataFrame) -> pd.DataFrame:
         bad = np.flatnonzero(~(abs(numbers) <= LARGEST) | ((numbers < 0) & (column in stds)))
         if len(bad):
             raise InputError(
-                f"{path}, row {bad[0] + 1}, column {column}: {scores[column].iloc[bad[0]]}; expected a number "
+                f"{path}, row {bad[0] + FIRST_ROW}, column {column}: {scores[column].iloc[bad[0]]}; expected a number "
                 f"{'from 0 ' if column in stds else ''}up to {LARGEST:g}; score the pairs again with stages/compare.py"
             )
         scores[column] = numbers

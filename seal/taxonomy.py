@@ -14,7 +14,7 @@ from pyarrow import csv
 
 from seal.errors import InputError
 from seal.features import BOOLEANS, FEATURES, LISTS, Label, values
-from seal.files import write_csv
+from seal.files import FIRST_ROW, read_csv, write_csv
 from seal.pairs import PREFERENCES
 
 KEYS = ["row_id", "preference"]
@@ -45,7 +45,7 @@ def features_of(path: str | Path) -> tuple[str, ...]:
     InputError
         If the file is missing or no table, or has none of them.
     """
-    columns = _read_csv(path, nrows=0).columns
+    columns = _as_written(path, nrows=0).columns
     features = tuple(feature for feature in FEATURES if feature in columns)
     if not features:
         raise InputError(f"{path}: has no column of a feature; a table of labels has {', '.join([*KEYS, 'text', *FEATURES])}")
@@ -73,8 +73,6 @@ def read(path: str | Path, features: Sequence[str] = FEATURES, text: bool = True
     """
     columns = [*KEYS, "text" if text else "text_sha256", *features]
     labels = _cells(path)
-    if not isinstance(labels.index, pd.RangeIndex):  # pandas took the first column for names of rows
-        raise InputError(f"{path}: its rows have more cells than its header; quote the cells that hold commas")
     missing = [column for column in columns if column not in labels]
     if missing:
         raise InputError(f"{path}: lacks the column(s) {', '.join(missing)}; a table of labels has {', '.join(columns)}")
@@ -128,21 +126,15 @@ def _cells(path: str | Path) -> pd.DataFrame:
         )
         names = table.column_names
     except (pa.ArrowException, OSError, UnicodeDecodeError):
-        return _read_csv(path)  # which reads rows that are too short, or says what is wrong
+        return _as_written(path)  # which reads rows that are too short, or says what is wrong
     if len(set(names)) < len(names):
-        return _read_csv(path)
+        return _as_written(path)
     cells: pd.DataFrame = table.select([name for name in names if name in _COLUMNS]).combine_chunks().to_pandas()
     return cells
 
 
-def _read_csv(path: str | Path, nrows: int | None = None) -> pd.DataFrame:
-    """All cells as they are written."""
-    try:
-        return pd.read_csv(path, dtype=str, keep_default_na=False, nrows=nrows)
-    except FileNotFoundError:
-        raise InputError(f"{path}: no such file; run the stage that writes it, or `dvc repro`") from None
-    except (ValueError, UnicodeDecodeError) as error:
-        raise InputError(f"{path}: not a CSV file ({error})") from None
+def _as_written(path: str | Path, nrows: int | None = None) -> pd.DataFrame:
+    return read_csv(path, dtype=str, keep_default_na=False, nrows=nrows)
 
 
 def _json(labels: list[str]) -> str:
@@ -156,7 +148,7 @@ def _values(path: str | Path, cells: "pd.Series[str]") -> Any:
     codes, written = pd.factorize(cells)
     first = np.flatnonzero(~pd.Series(codes).duplicated())
     column = str(cells.name)
-    found = [_value(path, place + 2, column, cell) for place, cell in zip(first.tolist(), written.tolist(), strict=True)]
+    found = [_value(path, place + FIRST_ROW, column, cell) for place, cell in zip(first.tolist(), written.tolist(), strict=True)]
     return pd.Series(found).array.take(codes) if found else np.zeros(0)
 
 
@@ -166,7 +158,7 @@ def _value(path: str | Path, number: int, column: str, written: str) -> Any:
     Raises
     ------
     InputError
-        With the row of the table, counted with its header as a text editor of one-line rows would, column and what was expected.
+        With the row, counted as `files.read_csv` says, the column and what was expected.
     """
     found: Any = written.strip()
     if column == "row_id":

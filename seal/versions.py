@@ -33,17 +33,12 @@ def read(path: str | Path) -> pd.DataFrame:
     Raises
     ------
     InputError
-        If it is no table of pairs, lacks a column of versions, has one version of a pair twice, or a pair without its original.
+        As `pairs.read`, or if a version is none of `VERSIONS`, stands there twice for one pair, or a pair has no original.
     """
-    versions = pairs.read(path)
-    missing = [column for column in SCHEMA.names if column not in versions]
-    if missing:
-        raise InputError(f"{path}: lacks the column(s) {', '.join(missing)}; run stages/rewrite.py to write it")
+    versions = pairs.read_as(SCHEMA, path, (), "rewrite")
     unknown = set(versions["version"]) - set(VERSIONS)
     if unknown:
-        raise InputError(
-            f"{path}, column version: found {min(unknown, key=str)!r}, expected one of {', '.join(VERSIONS)}; run stages/rewrite.py"
-        )
+        raise InputError(f"{path}, column version: found {min(unknown)!r}, expected one of {', '.join(VERSIONS)}; run stages/rewrite.py")
     twice = versions[versions.duplicated(["pair_row_id", "version"])]
     if len(twice):
         first = twice.iloc[0]

@@ -20,7 +20,7 @@ from seal.dpl import distributions, evaluation
 from seal.dpl.distributions import Rewards
 from seal.dpl.evaluation import ACCURACY, JAILBREAKS
 from seal.errors import InputError
-from seal.files import read_json, rounded, write_csv, write_json
+from seal.files import read_json_object, rounded, write_csv, write_json
 from seal.uncertainty import ClusterBootstrap
 
 
@@ -181,8 +181,8 @@ def _of_scores(table: pd.DataFrame, path: str, check: Optional[str]) -> Rewards:
     score = read[["chosen_score", "rejected_score"]].to_numpy(dtype=float)
     if not check:
         return distributions.from_moments("", score, None)
-    told = read_json(check)
-    if not isinstance(told, dict) or told.get("pairs", len(table)) != len(table):
+    told = read_json_object(check)
+    if told.get("pairs", len(table)) != len(table):
         raise InputError(f"{check}: does not tell of {len(table)} scored pairs; give what stages/compare.py wrote beside {path}")
     head, kind = told.get("head", "base"), told.get("score", "mean")
     if kind != "mean":

@@ -11,8 +11,7 @@ import numpy as np
 import pandas as pd
 
 from seal import gold, label_agreement, labeler_preference, pairs, plot_tables, taxonomy
-from seal.errors import InputError
-from seal.files import read_json, write_csv, write_json
+from seal.files import check_counts, read_json_object, write_csv, write_json
 from seal.uncertainty import ClusterBootstrap
 
 DrawOf = Callable[[pd.DataFrame], ClusterBootstrap]
@@ -39,9 +38,10 @@ def main(arguments: Arguments) -> None:
     table = pairs.read(arguments.pairs, without=pairs.PARTS_OF_TEXTS)
     openings = table.set_index("row_id")["opening_prompt"]
     labeler, control = (taxonomy.read_of_pairs(path, table) for path in (arguments.taxonomy, arguments.control_taxonomy))
-    coverage, control_coverage = (read_json(path) for path in (arguments.coverage, arguments.control_coverage))
-    check_counts(arguments.coverage, coverage, {"texts": 2 * len(table), "labelled": len(labeler)})
-    check_counts(arguments.control_coverage, control_coverage, {"pairs_labelled": len(control) // 2})
+    coverage, control_coverage = (read_json_object(path) for path in (arguments.coverage, arguments.control_coverage))
+    remedy = "run the stages that label these pairs again"
+    check_counts(arguments.coverage, coverage, {"texts": 2 * len(table), "labelled": len(labeler)}, remedy)
+    check_counts(arguments.control_coverage, control_coverage, {"pairs_labelled": len(control) // 2}, remedy)
 
     def draw_of(texts: pd.DataFrame) -> ClusterBootstrap:
         """Over their own opening prompts: how many texts have gold, or a second labeler, was decided, and is the same in each resample."""
@@ -61,20 +61,6 @@ def main(arguments: Arguments) -> None:
         features = [feature for feature in plot_tables.MEANS if feature in labeler]
         labels = labeler_preference.by_pair(labeler, table["row_id"].to_numpy(), features, arguments.taxonomy)
         write_csv(arguments.means, plot_tables.label_means(labels, draw_of(table)))
-
-
-def check_counts(path: str, coverage: Any, expected: Dict[str, int]) -> None:
-    """Hold the counts beside a table against the table and the pairs, so that no text is lost between two stages.
-
-    Raises
-    ------
-    InputError
-        If they differ.
-    """
-    for name, number in expected.items():
-        found = coverage.get(name) if isinstance(coverage, dict) else None
-        if found != number:
-            raise InputError(f"{path}: {name} is {found}, and the tables have {number}; run the stages that label these pairs again")
 
 
 def with_gold(path: str, labeler: pd.DataFrame, control: pd.DataFrame, openings: "pd.Series[str]", draw_of: DrawOf) -> Dict[str, Any]:

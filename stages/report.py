@@ -12,7 +12,7 @@ import pandas as pd
 
 from seal import pairs
 from seal.errors import InputError
-from seal.files import read_json, write_text
+from seal.files import read_json_object, write_text
 from seal.report import page, plots, tables
 from seal.report.figures import Audit, Figures, in_order
 
@@ -82,10 +82,7 @@ def read(path: str) -> Figures:
     InputError
         If the file does not exist or is no JSON object.
     """
-    found = read_json(path)
-    if not isinstance(found, dict):
-        raise InputError(f"{path}: found {str(found)[:60]}, expected a JSON object; run the stage that writes it")
-    return Figures(path, found)
+    return Figures(path, read_json_object(path))
 
 
 def by_role(name: str, paths: List[str]) -> Dict[str, Figures]:

@@ -12,7 +12,7 @@ import pandas as pd
 
 from seal import agreement, labeler_preference, pairs, plot_tables, scores, taxonomy
 from seal.errors import InputError
-from seal.files import read_json, rounded, write_csv, write_json
+from seal.files import check_counts, read_json_object, rounded, write_csv, write_json
 from seal.uncertainty import ClusterBootstrap
 
 
@@ -37,6 +37,8 @@ def main(arguments: Arguments) -> None:
         raise InputError(f"most is {arguments.most}; expected 1 or more pairs to read; leave --most-resistant out for none")
     table = pairs.read(arguments.pairs, without=[f"{side}_prompt" for side in pairs.PREFERENCES])
     rewards = scores.read(arguments.scores, table)
+    check = read_json_object(arguments.check)
+    check_counts(arguments.check, check, {"pairs_scored": len(table)}, "run stages/compare.py to score these pairs again")
     lengths = np.stack([table[f"{side}_response"].str.len().to_numpy(dtype=int) for side in pairs.PREFERENCES], axis=1)
     draw = ClusterBootstrap(table["opening_prompt"].to_numpy(), arguments.resamples, arguments.seed, arguments.level)
 
@@ -64,7 +66,7 @@ def main(arguments: Arguments) -> None:
         )
         for subset, difference in differences.items():
             figures["by_labeler"]["gamma"][subset]["rejected_minus_chosen"] = difference
-    write_json(arguments.metrics, {"scoring": read_json(arguments.check), **figures})
+    write_json(arguments.metrics, {"scoring": check, **figures})
     write_csv(arguments.margins, agreement.margin_histogram(rewards))
     if arguments.rewards:
         write_csv(arguments.rewards, plot_tables.rewards_histogram(rewards))

@@ -13,6 +13,7 @@ import pandas as pd
 
 from seal import rewrites, scores, taxonomy, versions
 from seal.errors import InputError
+from seal.files import FIRST_ROW, read_csv
 from seal.versions import REWRITTEN, SECOND, TRIVIAL
 
 
@@ -55,12 +56,7 @@ def _similarity(path: str, table: pd.DataFrame) -> pd.DataFrame:
         If the file is missing or no such table, is one of other versions, or holds what is no cosine.
     """
     columns = ["row_id", "chosen_similarity", "rejected_similarity"]
-    try:
-        similarity = pd.read_csv(path)
-    except FileNotFoundError:
-        raise InputError(f"{path}: no such file; run stages/similarity.py to write it, or `dvc repro`") from None
-    except (OSError, ValueError) as error:
-        raise InputError(f"{path}: not a CSV table ({str(error).strip()}); run stages/similarity.py to write it") from None
+    similarity = read_csv(path, "stages/similarity.py")
     missing = [column for column in columns if column not in similarity]
     if missing:
         raise InputError(f"{path}: lacks the column(s) {', '.join(missing)}; run stages/similarity.py to write it")
@@ -72,8 +68,8 @@ def _similarity(path: str, table: pd.DataFrame) -> pd.DataFrame:
         bad = np.flatnonzero(~(abs(numbers) <= 1 + rewrites.ROUNDING))
         if len(bad):
             raise InputError(
-                f"{path}, row {bad[0] + 1}, column {column}: found {similarity[column].iloc[bad[0]]}, expected a cosine from -1 to 1; "
-                "run stages/similarity.py on these versions"
+                f"{path}, row {bad[0] + FIRST_ROW}, column {column}: found {similarity[column].iloc[bad[0]]}, "
+                "expected a cosine from -1 to 1; run stages/similarity.py on these versions"
             )
     return similarity
 

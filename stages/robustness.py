@@ -12,7 +12,7 @@ import pandas as pd
 
 from seal import pairs, rewrites, robustness
 from seal.errors import InputError
-from seal.files import read_json, rounded, write_csv, write_json
+from seal.files import check_counts, read_json_object, rounded, write_csv, write_json
 from seal.uncertainty import ClusterBootstrap
 
 COUNTS = {"rewritten": "pairs_rewritten", "trivial": "pairs_changed_trivially", "second": "pairs_rewritten_twice"}
@@ -48,14 +48,8 @@ def main(arguments: Arguments) -> None:
     table = pairs.read(arguments.pairs)
     rewritten = read_rewrites(arguments.rewrites, table)
     noise = {name: read_rewrites(path, table) for name, path in (("trivial", arguments.trivial), ("second", arguments.second)) if path}
-    coverage = read_beside(arguments.coverage)
     tables = {"rewritten": rewritten, **noise}
-    check_counts(arguments.coverage, coverage, {COUNTS[name]: len(of) for name, of in tables.items()})
-    beside = {
-        "rewriting": coverage,
-        "similarity": read_beside(arguments.similarity_check),
-        "labels": read_beside(arguments.labels_coverage),
-    }
+    beside = read_beside(arguments, {name: len(of) for name, of in tables.items()})
     # How many pairs are reworded was decided, and is the same in each resample.
     reworded = table[table["row_id"].isin(np.concatenate([of["row_id"] for of in tables.values()]))]
     draw = ClusterBootstrap(reworded["opening_prompt"].to_numpy(), arguments.resamples, arguments.seed, arguments.level)
@@ -67,37 +61,35 @@ def main(arguments: Arguments) -> None:
     write_json(arguments.metrics, {**beside, **report.figures})
 
 
-def read_beside(path: str) -> Optional[Dict[str, Any]]:
-    """Read what another stage wrote beside its table; None where there is none.
+def read_beside(arguments: Arguments, rows: Dict[str, int]) -> Dict[str, Optional[Dict[str, Any]]]:
+    """Read what other stages wrote beside their tables, None where it is not given, and hold its counts against the tables.
+
+    Parameters
+    ----------
+    rows
+        Of each table that is given, by its name in `COUNTS`.
 
     Raises
     ------
     InputError
-        If the file does not exist or is no JSON object.
+        If a file does not exist or is no JSON object, or its counts are not those of the tables.
     """
-    if not path:
-        return None
-    found = read_json(path)
-    if not isinstance(found, dict):
-        raise InputError(f"{path}: found {str(found)[:60]}, expected a JSON object; run the stage that writes it")
-    return found
-
-
-def check_counts(path: str, coverage: Optional[Dict[str, Any]], rows: Dict[str, int]) -> None:
-    """Hold the counts beside the versions against the tables, so that no pair is lost between two stages.
-
-    Raises
-    ------
-    InputError
-        If one is missing or another.
-    """
-    if coverage is None:
-        return
-    for name, number in rows.items():
-        if coverage.get(name) != number:
-            raise InputError(
-                f"{path}: {name} is {coverage.get(name)}, and its table has {number} rows; run the stages that rewrite these pairs again"
-            )
+    paths = {"rewriting": arguments.coverage, "similarity": arguments.similarity_check, "labels": arguments.labels_coverage}
+    beside = {name: read_json_object(path) if path else None for name, path in paths.items()}
+    remedy = "run the stages that rewrite these pairs again"
+    rewriting, similarity, labels = beside.values()
+    versions: Dict[str, Any] = {**rows}
+    if rewriting is not None:
+        check_counts(arguments.coverage, rewriting, {COUNTS[name]: number for name, number in rows.items()}, remedy)
+        versions = {name: rewriting.get(count) for name, count in COUNTS.items()}
+    # Texts were compared and labelled of all versions; where one has no table and no count, nobody knows how many these are.
+    if all(isinstance(versions.get(name), int) for name in COUNTS):
+        changed = sum(versions.values())
+        if similarity is not None:
+            check_counts(arguments.similarity_check, similarity, {"comparisons": 2 * changed}, remedy)
+        if labels is not None:
+            check_counts(arguments.labels_coverage, labels, {"texts": 2 * (versions["rewritten"] + changed)}, remedy)  # and the originals
+    return beside
 
 
 def read_rewrites(path: str, table: pd.DataFrame) -> pd.DataFrame:

@@ -73,7 +73,10 @@ def test_a_tokenizer_counts_as_transformers_does_and_cuts_nothing(name: str) -> 
     assert counter(name, 4)(text) == len(expected)
 
 
-@pytest.mark.parametrize("name", ["package:no_such_package", "package:json", "none/tokenizer.json", "."])
+NO_PACKAGES = ["package:no_such.package", "package:json.none", "package:json.decoder.none", "package:", "package:.relative"]
+
+
+@pytest.mark.parametrize("name", ["package:no_such_package", "package:json", "none/tokenizer.json", ".", *NO_PACKAGES])
 def test_a_tokenizer_that_is_not_there_is_told(name: str) -> None:
     with pytest.raises(InputError, match=f"tokenizer {name}: no tokenizer.json there"):
         counter(name, 4)

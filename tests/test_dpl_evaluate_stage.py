@@ -251,10 +251,12 @@ def test_arguments_that_do_not_fit_are_told_in_a_line(work: Work, arguments: dic
         work.evaluate(**arguments)
 
 
-@pytest.mark.parametrize("content", ["[]", '{"pairs": 5}'])
-def test_a_check_of_other_scores_is_refused(work: Work, content: str) -> None:
+@pytest.mark.parametrize(
+    ("content", "message"), [("[]", r"found \[\], expected a JSON object"), ('{"pairs": 5}', "does not tell of 4 scored pairs")]
+)
+def test_a_check_of_other_scores_is_refused(work: Work, content: str, message: str) -> None:
     (work.folder / "other.json").write_text(content)
-    with pytest.raises(InputError, match=r"other.json: does not tell of 4 scored pairs"):
+    with pytest.raises(InputError, match=rf"other.json: {message}"):
         work.evaluate(scores=[f"it={work.path('scores.csv')}"], checks=[f"it={work.folder / 'other.json'}"])
 
 

@@ -7,6 +7,7 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
+import pandas as pd
 import pytest
 from conftest import ROOT
 from scipy import stats
@@ -302,12 +303,14 @@ GOOD = "row_id,preference,output_0\n1,chosen,1\n1,rejected,2\n"
 @pytest.mark.parametrize(
     ("content", "message"),
     [
-        (None, "no such file"),
+        (None, "no such file; run stages/compare.py --outputs to write it"),
+        ("", "not a CSV table .*; run stages/compare.py --outputs to write it"),
+        (GOOD.replace("1,chosen,1", "1,chosen,1,0"), "its rows have more cells than its header; quote the cells that hold commas"),
         ("row_id,output_0\n1,2\n", "lacks the column.s. preference"),
         ("row_id,preference,output_1\n1,chosen,2\n", "lacks the column.s. output_0"),
         ("row_id,preference\n1,chosen\n", "lacks the column.s. output_0"),
-        (GOOD.replace("chosen,1", "chosen,nan"), "row 1, column output_0: nan; expected a number"),
-        (GOOD.replace("rejected,2", "rejected,inf"), "row 2, column output_0: inf; expected a number"),
+        (GOOD.replace("chosen,1", "chosen,nan"), "row 2, column output_0: nan; expected a number"),
+        (GOOD.replace("rejected,2", "rejected,inf"), "row 3, column output_0: inf; expected a number"),
         (GOOD + "1,chosen,3\n", "row_id 1, chosen: stands there more than once"),
         (GOOD.replace("1,rejected,2\n", ""), "1 texts do not match the pairs, first row_id 1, rejected, which is only in the pairs"),
         (GOOD + "4,chosen,3\n", "1 texts do not match the pairs, first row_id 4, chosen, which is only in the outputs"),
@@ -320,6 +323,18 @@ def test_a_table_that_does_not_fit_is_told_in_a_line(tmp_path: Path, content: st
     if content is not None:
         path.write_text(content)
     with pytest.raises(InputError, match=message):
+        distributions.read(path, np.array([1]))
+
+
+def test_rows_of_parquet_count_from_one_and_what_is_none_is_told(tmp_path: Path) -> None:
+    path = tmp_path / "outputs.parquet"
+    with pytest.raises(InputError, match=r"outputs\.parquet: no such file; run stages/compare\.py --outputs to write it"):
+        distributions.read(path, np.array([1]))
+    path.write_text(GOOD)
+    with pytest.raises(InputError, match=r"outputs\.parquet: not a Parquet table \(.*\); run stages/compare\.py --outputs to write it"):
+        distributions.read(path, np.array([1]))
+    pd.DataFrame({"row_id": [1, 1], "preference": ["chosen", "rejected"], "output_0": [1.0, np.inf]}).to_parquet(path)
+    with pytest.raises(InputError, match=r"outputs\.parquet, row 2, column output_0: inf; expected a number"):
         distributions.read(path, np.array([1]))
 
 

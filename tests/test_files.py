@@ -1,8 +1,12 @@
 """Files written whole or not at all, with bytes that depend on their content alone."""
 
+import errno
 import hashlib
 import json
 import math
+import os
+import subprocess
+import sys
 from pathlib import Path
 
 import numpy as np
@@ -45,6 +49,88 @@ def test_the_old_file_stands_until_the_new_one_is_whole(tmp_path: Path) -> None:
             assert target.read_text() == "old"
         assert reader.read() == "old"  # replaced, not written over: who reads it meanwhile never sees half of each
     assert target.read_text() == "new"
+
+
+def test_a_folder_in_the_place_of_a_file_is_told_by_its_own_name(tmp_path: Path) -> None:
+    with pytest.raises(InputError) as told:
+        files.write_text(tmp_path, "a")
+    assert str(told.value) == f"{tmp_path}: a folder stands there; name a file"
+    with pytest.raises(InputError, match=r"^\.: a folder stands there; name a file$"):
+        files.write_json(".", {})
+    assert not any(tmp_path.iterdir())
+
+
+WRITERS = """
+import resource, sys
+import pandas as pd
+from seal import files, pairs
+from seal.errors import InputError
+
+resource.setrlimit(resource.RLIMIT_FSIZE, (1000, 1000))  # as on a full disk: what is longer is refused while it is written
+texts = pd.DataFrame({field.name: ["w" * 3000] if str(field.type) == "string" else [1] for field in pairs.SCHEMA})
+for path, write in {
+    "a.txt": lambda path: files.write_text(path, "w" * 3000),
+    "a.json": lambda path: files.write_json(path, ["w" * 3000]),
+    "a.csv": lambda path: files.write_csv(path, texts),
+    "a.parquet": lambda path: pairs.write(path, texts.assign(source=[" ".join(map(str, range(3000)))])),
+}.items():
+    try:
+        write(path)
+    except InputError as error:
+        print(error)
+"""
+
+
+def test_a_file_that_finds_no_room_is_told_in_one_line_and_leaves_the_old_one(tmp_path: Path) -> None:
+    (tmp_path / "a.json").write_text("old")
+    environment = {**os.environ, "PYTHONPATH": str(Path(files.__file__).parent.parent)}
+    done = subprocess.run([sys.executable, "-c", WRITERS], cwd=tmp_path, env=environment, capture_output=True, text=True, check=False)
+    assert done.stderr == ""
+    names = ("a.txt", "a.json", "a.csv", "a.parquet")
+    assert done.stdout.splitlines() == [f"{name}: File too large; make room there, or name another path" for name in names]
+    assert [path.name for path in tmp_path.iterdir()] == ["a.json"]
+    assert (tmp_path / "a.json").read_text() == "old"
+
+
+@pytest.mark.parametrize(
+    ("error", "told"),
+    [
+        (OSError(errno.ENOSPC, "No space left on device"), "No space left on device; make room there, or name another path"),
+        (
+            OSError(errno.ENOSPC, "Error writing bytes to file. Detail: [errno 28]"),
+            "No space left on device; make room there, or name another path",
+        ),
+        (OSError("Write out of bounds"), "Write out of bounds; make room there, or name another path"),
+        (OSError(errno.EIO, "Input/output error"), "Input/output error; name another path"),
+    ],
+)
+def test_an_error_of_the_system_that_names_no_file_is_told_of_the_file_that_is_written(tmp_path: Path, error: OSError, told: str) -> None:
+    def stopped() -> None:
+        with files.atomic_path(tmp_path / "a.txt") as draft:
+            draft.write_text("half")
+            raise error
+
+    with pytest.raises(InputError) as raised:
+        stopped()
+    assert str(raised.value) == f"{tmp_path / 'a.txt'}: {told}"
+    assert not any(tmp_path.iterdir())
+
+
+def test_an_error_of_another_file_stays_what_it_is(tmp_path: Path) -> None:
+    def stopped() -> None:
+        with files.atomic_path(tmp_path / "a.txt") as draft:
+            draft.write_text((tmp_path / "other.txt").read_text())
+
+    with pytest.raises(FileNotFoundError) as raised:
+        stopped()
+    assert raised.value.filename == str(tmp_path / "other.txt")
+    assert not any(tmp_path.iterdir())
+
+
+def test_a_name_that_is_too_long_is_told(tmp_path: Path) -> None:
+    with pytest.raises(InputError) as raised:
+        files.write_text(tmp_path / ("a" * 300), "a")
+    assert str(raised.value) == f"{tmp_path / ('a' * 300)}: File name too long; name another path"
 
 
 def test_json_is_rounded_to_six_digits_and_has_null_for_nan(tmp_path: Path) -> None:
@@ -93,6 +179,54 @@ def test_a_missing_or_damaged_json_file_is_told(tmp_path: Path) -> None:
         (tmp_path / "a.json").write_bytes(damage)
         with pytest.raises(InputError, match=r"a\.json: not a JSON file"):
             files.read_json(tmp_path / "a.json")
+
+
+@pytest.mark.parametrize(("content", "found"), [("[1]", r"\[1\]"), ("null", "None"), ('"text"', "text"), ("0", "0")])
+def test_json_that_is_no_object_is_told(tmp_path: Path, content: str, found: str) -> None:
+    (tmp_path / "a.json").write_text(content)
+    with pytest.raises(InputError, match=rf"a\.json: found {found}, expected a JSON object; run the stage that writes it$"):
+        files.read_json_object(tmp_path / "a.json")
+    (tmp_path / "a.json").write_text('{"a": [1]}')
+    assert files.read_json_object(tmp_path / "a.json") == {"a": [1]}
+
+
+def test_counts_that_differ_are_told() -> None:
+    files.check_counts("a.json", {"pairs": 3, "ties": 1}, {"pairs": 3}, "do it again")
+    for found in (2, None, "3"):
+        with pytest.raises(InputError, match=rf"^a\.json: pairs is {found}, and the tables have 3; do it again$"):
+            files.check_counts("a.json", {"pairs": found}, {"pairs": 3}, "do it again")
+
+
+@pytest.mark.parametrize(
+    ("content", "told"),
+    [
+        (None, ": no such file; run stages/some.py to write it, or `dvc repro`"),
+        (b"", ": not a CSV table (No columns to parse from file); run stages/some.py to write it"),
+        (
+            b"a,b\n1,2\n1,2,3\n",
+            ": not a CSV table (Error tokenizing data. C error: Expected 2 fields in line 3, saw 3); run stages/some.py to write it",
+        ),
+        (b"a,b\n1,2,3\n", ": its rows have more cells than its header; quote the cells that hold commas"),
+        (b"a,b\n0,1,2\n1,2,\n", ": its rows have more cells than its header; quote the cells that hold commas"),
+        (b"a,b\n1,2,3,4\n5,6\n", ": its rows have more cells than its header; quote the cells that hold commas"),
+    ],
+)
+def test_what_is_no_csv_table_is_told(tmp_path: Path, content: bytes | None, told: str) -> None:
+    if content is not None:
+        (tmp_path / "a.csv").write_bytes(content)
+    with pytest.raises(InputError) as raised:
+        files.read_csv(tmp_path / "a.csv", "stages/some.py")
+    assert str(raised.value) == f"{tmp_path / 'a.csv'}{told}"
+
+
+def test_a_csv_table_reads_as_pandas_reads_it(tmp_path: Path) -> None:
+    (tmp_path / "a.csv").write_text(",a,b\n0,1,x\n1,,y\n")
+    assert files.read_csv(tmp_path / "a.csv", usecols=["a"])["a"].isna().tolist() == [False, True]
+    assert files.read_csv(tmp_path / "a.csv", dtype=str, keep_default_na=False)["a"].tolist() == ["1", ""]
+    (tmp_path / "a.csv").write_text("a,b\n")
+    assert files.read_csv(tmp_path / "a.csv").empty
+    with pytest.raises(InputError, match=r"no such file; run the stage that writes it, or `dvc repro`$"):
+        files.read_csv(tmp_path / "none.csv")
 
 
 def test_csv_has_the_shortest_floats_that_read_back_and_unix_line_ends(tmp_path: Path) -> None:

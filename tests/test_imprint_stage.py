@@ -275,7 +275,7 @@ def test_a_missing_file_is_named(audit: Audit, name: str) -> None:
 def test_rewards_that_are_no_numbers_or_do_not_join_are_refused(audit: Audit, name: str) -> None:
     table = pd.read_csv(audit.path(name))
     write_csv(audit.path(name), table.assign(chosen_score=table["chosen_score"].where(table.index != 4)))
-    with pytest.raises(InputError, match=rf"{name}, row 5, column chosen_score: nan; expected a number up to 1e\+30"):
+    with pytest.raises(InputError, match=rf"{name}, row 6, column chosen_score: nan; expected a number up to 1e\+30"):
         audit.measure()
     write_csv(audit.path(name), table.iloc[1:])
     with pytest.raises(InputError, match=rf"{name}: 1 row_ids do not match the pairs"):

@@ -336,13 +336,20 @@ def test_a_missing_file_is_named(labelling: Labelling, name: str) -> None:
     [
         ("coverage.json", {"texts": 10, "labelled": 12}, "texts is 10, and the tables have 12"),
         ("coverage.json", {"texts": 12, "labelled": 11}, "labelled is 11, and the tables have 12"),
-        ("coverage.json", [], "texts is None, and the tables have 12"),
+        ("coverage.json", {}, "texts is None, and the tables have 12"),
         ("control-coverage.json", {"pairs_labelled": 6}, "pairs_labelled is 6, and the tables have 5"),
     ],
 )
 def test_texts_that_got_lost_between_two_stages_are_missed(labelling: Labelling, name: str, counts: Any, complaint: str) -> None:
     write_json(labelling.path(name), counts)
     with pytest.raises(InputError, match=rf"{name}: {complaint}; run the stages that label these pairs again"):
+        labelling.measure()
+
+
+@pytest.mark.parametrize("name", ["coverage.json", "control-coverage.json"])
+def test_counts_that_are_no_object_are_refused(labelling: Labelling, name: str) -> None:
+    write_json(labelling.path(name), [12])
+    with pytest.raises(InputError, match=rf"{name}: found \[12\], expected a JSON object; run the stage that writes it"):
         labelling.measure()
 
 

@@ -85,7 +85,10 @@ def test_a_package_is_not_imported_and_must_hold_one_model(tmp_path: Path, monke
         llama_cpp.locate(two)
 
 
-@pytest.mark.parametrize("model", ["package:no_such_package", "package:json", "package:sys"])
+NO_PACKAGES = ["package:no_such.package", "package:json.none", "package:json.decoder.none", "package:", "package:.relative"]
+
+
+@pytest.mark.parametrize("model", ["package:no_such_package", "package:json", "package:sys", *NO_PACKAGES])
 def test_a_package_without_a_model_is_told(model: str) -> None:
     with pytest.raises(
         InputError, match=rf"model {model}: 0 \.gguf files in an installed package of this name, expected one; name the file"

@@ -97,22 +97,22 @@ class Audit:
         return strict_json(metrics)
 
     def summary(self, balanced_accuracy: float | None = 0.75, robustness: Any = None) -> Any:
-        metrics = self.path("summary.json")
         Path(self.path("robustness.json")).write_text(json.dumps(robustness or ROBUSTNESS))
         words = {"balanced_accuracy_shown_by_words": {"value": balanced_accuracy}}
         Path(self.path("labelers.json")).write_text(json.dumps({"labeler": {"coverage": 0.5}, "labeler_gold_reserved": words}))
-        summary_stage.main(
-            summary_stage.Arguments(
-                counts=self.path("counts.json"),
-                control=self.path("resistance-control.json"),
-                aligned=self.path("resistance-aligned.json"),
-                regimes=self.path("regimes.json"),
-                labelers=self.path("labelers.json"),
-                robustness=self.path("robustness.json"),
-                metrics=metrics,
-            )
+        summary_stage.main(self.summary_arguments())
+        return strict_json(self.path("summary.json"))
+
+    def summary_arguments(self) -> summary_stage.Arguments:
+        return summary_stage.Arguments(
+            counts=self.path("counts.json"),
+            control=self.path("resistance-control.json"),
+            aligned=self.path("resistance-aligned.json"),
+            regimes=self.path("regimes.json"),
+            labelers=self.path("labelers.json"),
+            robustness=self.path("robustness.json"),
+            metrics=self.path("summary.json"),
         )
-        return strict_json(metrics)
 
 
 def changed(mean_absolute: float) -> dict[str, Any]:
@@ -590,6 +590,71 @@ def test_summary_names_the_measure_that_is_missing_or_broken(audit: Audit, conte
     path.unlink() if content is None else path.write_text(content)
     with pytest.raises(InputError, match=rf"regimes\.json: {complaint}"):
         audit.summary()
+
+
+FIGURES = {
+    "counts": ("prepare", ["pairs", "rejects"]),
+    "resistance-control": ("resistance", ["all.resistance", "by_part.held-out.resistance"]),
+    "resistance-aligned": (
+        "resistance",
+        ["all.resistance", "all.resistance_low", "all.ties", "all.length_agreement", "by_part", "by_part.held-out.pairs"],
+    ),
+    "regimes": ("regimes", ["all.agreement_gained", "all.agreement_gained_high", "all.got_aligned.share"]),
+    "labelers": ("labelers", ["labeler.coverage", "labeler_gold_reserved.balanced_accuracy_shown_by_words.value"]),
+    "robustness": (
+        "robustness",
+        ["rewritten", "rewritten.all.pairs", "noise_floor.trivial", "rewritten.all.aligned.reward_change.all_texts.mean_absolute"],
+    ),
+}
+
+
+def spoiled(content: Any, place: str, *value: Any) -> None:
+    """Take away what stands at a place, or put another value there."""
+    *above, last = place.split(".")
+    for key in above:
+        content = content[key]
+    assert last in content
+    del content[last]
+    if value:
+        content[last] = value[0]
+
+
+@pytest.mark.parametrize(
+    ("name", "stage", "place"), [(name, stage, place) for name, (stage, places) in FIGURES.items() for place in places]
+)
+def test_summary_names_the_figure_that_is_missing_or_of_another_shape(audit: Audit, name: str, stage: str, place: str) -> None:
+    audit.measure()
+    path = Path(audit.path(f"{name}.json"))
+    whole = path.read_text()
+    end = rf"; give what stages/{stage}\.py writes, or run it again$"
+    content = json.loads(whole)
+    spoiled(content, place)
+    path.write_text(json.dumps(content))
+    with pytest.raises(InputError, match=rf"{name}\.json: lacks {place}{end}"):
+        summary_stage.main(audit.summary_arguments())
+    content = json.loads(whole)
+    spoiled(content, place, "a word")
+    path.write_text(json.dumps(content))
+    with pytest.raises(InputError, match=rf"{name}\.json, {place}: found a word, expected (an object|a number or null){end}"):
+        summary_stage.main(audit.summary_arguments())
+    path.write_text("[]")
+    with pytest.raises(InputError, match=rf"{name}\.json: found \[\], expected a JSON object; run the stage that writes it$"):
+        summary_stage.main(audit.summary_arguments())
+
+
+@pytest.mark.parametrize(
+    ("content", "complaint"),
+    [
+        ("[]", r"found \[\], expected a JSON object"),
+        ('{"model": "x"}', "pairs_scored is None, and the tables have 6; run stages/compare.py to score these pairs again$"),
+        ('{"pairs_scored": 5}', "pairs_scored is 5, and the tables have 6; run stages/compare.py to score these pairs again$"),
+    ],
+)
+def test_a_check_of_other_scores_is_refused_and_nothing_is_written(audit: Audit, content: str, complaint: str) -> None:
+    Path(audit.path("aligned-check.json")).write_text(content)
+    with pytest.raises(InputError, match=rf"aligned-check\.json: {complaint}"):
+        audit.resistance("aligned")
+    assert not (audit.folder / "resistance-aligned.json").exists()
 
 
 def test_the_command_line_tells_a_mistake_in_one_line_without_a_traceback(audit: Audit) -> None:

@@ -1,7 +1,9 @@
 """The table of pairs on disk."""
 
 from pathlib import Path
+from typing import Any
 
+import numpy as np
 import pandas as pd
 import pyarrow as pa
 import pytest
@@ -13,7 +15,17 @@ from seal.errors import InputError
 
 def table(rows: int = 3) -> pd.DataFrame:
     columns: dict[str, list] = {name: [f"{name} \u00e9\n{row}" for row in range(rows)] for name in pairs.SCHEMA.names}
-    return pd.DataFrame(columns | {"row_id": [7 * row for row in range(rows)], "chosen_turns": [2] * rows, "rejected_turns": [4] * rows})
+    numbers = {"row_id": [7 * row for row in range(rows)], "chosen_turns": [2] * rows, "rejected_turns": [4] * rows}
+    return pd.DataFrame(columns | numbers | {"part": [pairs.PARTS[row % 3] for row in range(rows)]})
+
+
+def complaint(path: Path) -> str:
+    with pytest.raises(InputError) as told:
+        pairs.read(path)
+    message = str(told.value)
+    assert message.startswith(str(path))
+    assert "\n" not in message
+    return message.removeprefix(str(path))
 
 
 def test_a_table_comes_back_as_it_was_written(tmp_path: Path) -> None:
@@ -67,3 +79,73 @@ def test_a_row_id_that_stands_there_twice_is_named(tmp_path: Path) -> None:
     pairs.write(tmp_path / "a.parquet", table().assign(row_id=[1, 5, 5]))
     with pytest.raises(InputError, match="row_id 5 stands there more than once"):
         pairs.read(tmp_path / "a.parquet")
+
+
+@pytest.mark.parametrize(
+    ("column", "found", "told"),
+    [
+        ("row_id", None, ", row 2, column row_id: found nothing (null), expected whole numbers"),
+        ("rejected_turns", None, ", row 2, column rejected_turns: found nothing (null), expected whole numbers"),
+        ("chosen_text", None, ", row 2, column chosen_text: found nothing (null), expected texts"),
+        ("source", None, ", row 2, column source: found nothing (null), expected texts"),
+        ("part", None, ", row 2, column part: found nothing (null), expected texts"),
+        ("part", "test", ", row 2, column part: found 'test', expected one of train, validation, held-out"),
+        ("part", "Train", ", row 2, column part: found 'Train', expected one of train, validation, held-out"),
+        ("part", "", ", row 2, column part: found '', expected one of train, validation, held-out"),
+        ("row_id", 7.5, ", column row_id: found double (Float value 7.500000 was truncated converting to int64), expected whole numbers"),
+    ],
+)
+def test_a_value_that_cannot_be_is_told_with_its_column(tmp_path: Path, column: str, found: Any, told: str) -> None:
+    rows = table()
+    rows[column] = [rows[column][0], found, rows[column][2]]
+    rows.to_parquet(tmp_path / "a.parquet")
+    assert complaint(tmp_path / "a.parquet") == f"{told}; run stages/prepare.py to write it"
+
+
+@pytest.mark.parametrize(
+    ("column", "values", "kind", "expected"),
+    [
+        ("chosen_turns", ["two", "two", "two"], "string", "whole numbers"),
+        ("row_id", [[0], [7], [14]], "list", "whole numbers"),
+        ("rejected_text", [["a"], ["b"], ["c"]], "list", "texts"),
+        ("opening_prompt", [b"\xff", b"b", b"c"], "binary", "texts"),
+    ],
+)
+def test_a_column_of_another_type_is_told(tmp_path: Path, column: str, values: list[Any], kind: str, expected: str) -> None:
+    content = table().to_dict("list") | {column: values}
+    parquet.write_table(pa.table(content), tmp_path / "a.parquet")
+    message = complaint(tmp_path / "a.parquet")
+    assert message.startswith(f", column {column}: found {kind}")
+    assert message.endswith(f"), expected {expected}; run stages/prepare.py to write it")
+
+
+@pytest.mark.parametrize("kind", [pa.large_string(), pa.string_view(), pa.dictionary(pa.int32(), pa.string())], ids=str)
+def test_texts_and_numbers_of_other_widths_and_further_columns_make_no_difference(tmp_path: Path, kind: pa.DataType) -> None:
+    pairs.write(tmp_path / "a.parquet", table())
+    typed = [
+        pa.array(table()[name], type=kind if pa.types.is_string(of) else pa.int32())
+        for name, of in zip(pairs.SCHEMA.names, pairs.SCHEMA.types, strict=True)
+    ]
+    names = [*pairs.SCHEMA.names, "remark"]
+    parquet.write_table(pa.table([*typed, pa.array([None, 1.5, None])], names=names).select(names[::-1]), tmp_path / "b.parquet")
+    pd.testing.assert_frame_equal(pairs.read(tmp_path / "a.parquet"), pairs.read(tmp_path / "b.parquet"))
+
+
+def test_an_index_of_pandas_makes_no_difference(tmp_path: Path) -> None:
+    table().set_index(pd.Index([5, 3, 4], name="place")).to_parquet(tmp_path / "a.parquet")
+    read = pairs.read(tmp_path / "a.parquet")
+    pd.testing.assert_frame_equal(read, table(), check_dtype=False)
+    assert read["row_id"].dtype == np.int64
+
+
+def test_a_column_that_is_not_needed_is_not_looked_at(tmp_path: Path) -> None:
+    table().assign(chosen_prompt=None).to_parquet(tmp_path / "a.parquet")
+    read = pairs.read(tmp_path / "a.parquet", without=pairs.PARTS_OF_TEXTS)
+    assert list(read) == [name for name in pairs.SCHEMA.names if name not in pairs.PARTS_OF_TEXTS]
+    assert complaint(tmp_path / "a.parquet").startswith(", row 1, column chosen_prompt: found nothing (null), expected texts")
+
+
+def test_a_column_that_stands_there_twice_is_told(tmp_path: Path) -> None:
+    once = pa.Table.from_pandas(table(), pairs.SCHEMA, preserve_index=False)
+    parquet.write_table(once.append_column("part", once["part"]), tmp_path / "a.parquet")
+    assert complaint(tmp_path / "a.parquet") == ": has the column part more than once; run stages/prepare.py to write it"

@@ -263,7 +263,7 @@ def test_every_headline_of_the_summary_is_on_the_page() -> None:
         for name, value in content.items():
             yield from keys(value, (*above, name)) if isinstance(value, dict) else [(*above, name)]
 
-    summary = Figures("", report_stage.read_json(ROOT / "metrics" / "summary.json"))
+    summary = Figures("", report_stage.read_json_object(ROOT / "metrics" / "summary.json"))
     of_their_own = {found for found in keys(summary.content) if found[0] != "regimes" and not found[-1].endswith(("_low", "_high"))}
     assert of_their_own == {headline.keys for headline in report_page.HEADLINES}
     tiles = {tile.words: tile for tile in report_page.tiles(summary)}

@@ -141,7 +141,7 @@ def test_a_similarity_that_is_no_number_is_told(tables: Tables, found: str, told
     tables.edit("similarity", "2,0.81,0.82\n", f"2,0.81,{found}\n")
     message = tables.complaint("similarity")
     assert message == (
-        f", row 2, column rejected_similarity: found {told}, expected a cosine from -1 to 1; run stages/similarity.py on these versions"
+        f", row 3, column rejected_similarity: found {told}, expected a cosine from -1 to 1; run stages/similarity.py on these versions"
     )
 
 
@@ -157,6 +157,11 @@ def test_what_is_no_table_of_similarity_is_told(tables: Tables, content: bytes) 
     message = tables.complaint("similarity")
     assert message.startswith(": not a CSV table (")
     assert message.endswith("; run stages/similarity.py to write it")
+
+
+def test_similarities_in_longer_rows_than_the_header_are_refused(tables: Tables) -> None:
+    tables.path("similarity").write_text("row_id,chosen_similarity,rejected_similarity\n1,0.9,0.9,\n2,0.9,0.9,\n")
+    assert tables.complaint("similarity") == ": its rows have more cells than its header; quote the cells that hold commas"
 
 
 # --- rewards of others ---

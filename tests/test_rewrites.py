@@ -360,7 +360,7 @@ ONE_SENTIMENT = "negative, neutral, positive, or nothing where there is no label
 def test_a_value_that_cannot_be_is_told_with_file_row_and_column(tmp_path: Path, column: str, found: str, expected: str) -> None:
     rows = [cells(row_id="1"), cells(row_id="8") | {column: found}, cells(row_id="2")]
     message = complaint(file(tmp_path, *rows))
-    assert message == f", row 2, column {column}: found {found!r}, expected {expected}; see stages/rewrite_table.py"
+    assert message == f", row 3, column {column}: found {found!r}, expected {expected}; see stages/rewrite_table.py"
 
 
 def test_a_long_value_is_quoted_in_part_and_in_one_line(tmp_path: Path) -> None:

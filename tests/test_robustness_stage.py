@@ -132,8 +132,8 @@ def test_long_content_stays_out_of_the_metrics(arguments: Arguments) -> None:
 def test_what_other_stages_wrote_is_published_as_it_is(arguments: Arguments, tmp_path: Path) -> None:
     contents = {
         "coverage": {"rewriter": "rules", **COUNTS, "reasons": {"unchanged": 4}},
-        "similarity_check": {"model": "package:somewhere", "texts": 160},
-        "labels_coverage": {"labeler": "rules", "coverage": 0.975, "reasons": {}},
+        "similarity_check": {"model": "package:somewhere", "texts": 160, "comparisons": 240},
+        "labels_coverage": {"labeler": "rules", "texts": 320, "coverage": 0.975, "reasons": {}},
     }
     for name, content in contents.items():
         (tmp_path / f"{name}.json").write_text(json.dumps(content))
@@ -154,13 +154,43 @@ def test_coverage_of_other_rewrites_is_refused(arguments: Arguments, tmp_path: P
     (tmp_path / "coverage.json").write_text(json.dumps({**COUNTS, name: found}))
     refused(
         replace(arguments, coverage=str(tmp_path / "coverage.json")),
-        rf"coverage\.json: {name} is {found}, and its table has 40 rows; run the stages that rewrite these pairs again$",
+        rf"coverage\.json: {name} is {found}, and the tables have 40; run the stages that rewrite these pairs again$",
     )
 
 
 def test_coverage_of_something_else_is_refused(arguments: Arguments, tmp_path: Path) -> None:
     (tmp_path / "coverage.json").write_text(json.dumps({"labeler": "rules", "coverage": 1.0}))
-    refused(replace(arguments, coverage=str(tmp_path / "coverage.json")), r"pairs_rewritten is None, and its table has 40 rows")
+    refused(
+        replace(arguments, coverage=str(tmp_path / "coverage.json")), r"pairs_rewritten is None, and the tables have 40; run the stages"
+    )
+
+
+@pytest.mark.parametrize("found", [238, 242, None])
+@pytest.mark.parametrize("counted", [True, False], ids=["by the counts of the versions", "by the tables"])
+def test_similarities_and_labels_of_other_versions_are_refused(arguments: Arguments, tmp_path: Path, found: Any, counted: bool) -> None:
+    """40 pairs have an original, which has labels and no similarity, and 3 versions; each of them has 2 texts."""
+    if counted:
+        arguments = replace(arguments, coverage=str(tmp_path / "coverage.json"))
+        Path(arguments.coverage).write_text(json.dumps(COUNTS))
+    path = tmp_path / "beside.json"
+    path.write_text(json.dumps({"comparisons": found, "texts": 320}))
+    told = rf"beside\.json: comparisons is {found}, and the tables have 240; run the stages that rewrite these pairs again$"
+    refused(replace(arguments, similarity_check=str(path)), told)
+    path.write_text(json.dumps({"comparisons": 240, "texts": found}))
+    told = rf"beside\.json: texts is {found}, and the tables have 320; run the stages that rewrite these pairs again$"
+    refused(replace(arguments, labels_coverage=str(path)), told)
+
+
+def test_versions_without_a_table_are_counted_where_stages_rewrite_told_of_them(arguments: Arguments, tmp_path: Path) -> None:
+    coverage, beside = tmp_path / "coverage.json", tmp_path / "beside.json"
+    coverage.write_text(json.dumps({**COUNTS, "pairs_rewritten_twice": 13}))
+    arguments = replace(arguments, second="", similarity_check=str(beside), labels_coverage=str(beside))
+    right = {"comparisons": 2 * (40 + 13 + 40), "texts": 2 * (40 + 40 + 13 + 40)}
+    beside.write_text(json.dumps({**right, "comparisons": 240}))
+    refused(replace(arguments, coverage=str(coverage)), "comparisons is 240, and the tables have 186")
+    assert run(arguments)["similarity"]["comparisons"] == 240  # with no count of the second ones, any may be right
+    beside.write_text(json.dumps(right))
+    assert run(replace(arguments, coverage=str(coverage)))["labels"] == right
 
 
 @pytest.mark.parametrize("name", list(BESIDE.values()))
@@ -282,7 +312,7 @@ def test_a_missing_table_is_refused(arguments: Arguments) -> None:
 
 def test_the_command_line_takes_every_flag_and_tells_a_mistake_in_one_line(arguments: Arguments) -> None:
     beside = Path(arguments.metrics).parent / "coverage.json"
-    beside.write_text(json.dumps(COUNTS))
+    beside.write_text(json.dumps({**COUNTS, "comparisons": 240, "texts": 320}))
     arguments = replace(arguments, coverage=str(beside), similarity_check=str(beside), labels_coverage=str(beside))
     flags = {name.replace("_", "-"): str(value) for name, value in vars(arguments).items()}
     command = [sys.executable, str(ROOT / "stages" / "robustness.py"), *(word for name in flags for word in (f"--{name}", flags[name]))]

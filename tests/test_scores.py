@@ -94,7 +94,7 @@ def test_standard_deviations_come_with_the_rewards_where_there_are_some(tmp_path
 def test_what_is_no_standard_deviation_is_named_by_row_and_column(tmp_path: Path, found: str) -> None:
     header = "row_id,chosen_score,rejected_score,chosen_std,rejected_std\n"
     message = complaint(file(tmp_path, f"{header}7,1,2,0.1,0.2\n8,1,2,0.1,{found}\n"), pairs(7, 8))
-    assert message.startswith(f", row 2, column rejected_std: {found}; expected a number from 0 up to 1e+30;")
+    assert message.startswith(f", row 3, column rejected_std: {found}; expected a number from 0 up to 1e+30;")
 
 
 def test_one_column_of_standard_deviations_without_the_other_is_told(tmp_path: Path) -> None:
@@ -122,6 +122,11 @@ def test_what_is_no_table_says_so_and_what_writes_one(tmp_path: Path, content: s
     assert message.endswith("; run stages/compare.py to write it")
 
 
+def test_rows_longer_than_the_header_are_refused(tmp_path: Path) -> None:
+    message = complaint(file(tmp_path, HEADER + "0,1,2,False,\n1,1,2,False,\n"), pairs(0))  # pandas would take 0 and 1 for an index
+    assert message == ": its rows have more cells than its header; quote the cells that hold commas"
+
+
 def test_a_folder_in_place_of_a_table_says_so(tmp_path: Path) -> None:
     assert complaint(tmp_path, pairs(0)).startswith(": not a CSV table (")
 
@@ -146,7 +151,7 @@ def test_missing_columns_are_all_named(tmp_path: Path) -> None:
 )
 def test_what_is_no_number_is_named_by_row_and_column(tmp_path: Path, line: str, column: str, found: str) -> None:
     message = complaint(file(tmp_path, f"{HEADER}7,1,2,False\n{line}\n9,1,2,False\n"), pairs(7, 8, 9))
-    assert message == f", row 2, column {column}: {found}; expected a number up to 1e+30; score the pairs again with stages/compare.py"
+    assert message == f", row 3, column {column}: {found}; expected a number up to 1e+30; score the pairs again with stages/compare.py"
 
 
 def test_a_row_id_that_stands_there_twice_is_named(tmp_path: Path) -> None:

@@ -239,7 +239,7 @@ def test_missing_columns_are_named(tmp_path: Path) -> None:
     ],
 )
 def test_what_is_no_csv_file_is_refused(tmp_path: Path, content: bytes) -> None:
-    with pytest.raises(InputError, match=r"labels\.csv: not a CSV file \("):
+    with pytest.raises(InputError, match=r"labels\.csv: not a CSV table \("):
         taxonomy.read(written(tmp_path, content), TWO)
 
 

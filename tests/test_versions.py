@@ -122,25 +122,43 @@ def test_a_file_of_another_kind_is_told(tmp_path: Path, content: bytes) -> None:
     [
         (["version"], ": lacks the column(s) version; run stages/rewrite.py to write it"),
         (["pair_row_id", "version"], ": lacks the column(s) pair_row_id, version; run stages/rewrite.py to write it"),
-        (["chosen_text"], ": lacks the column(s) chosen_text; run stages/prepare.py to write it"),
+        (["chosen_text"], ": lacks the column(s) chosen_text; run stages/rewrite.py to write it"),
     ],
 )
 def test_missing_columns_are_named(tmp_path: Path, lacking: list[str], told: str) -> None:
     assert complaint(written(tmp_path, table(ROWS).drop(columns=lacking))) == told
 
 
-@pytest.mark.parametrize(("found", "quoted"), [("third", "'third'"), ("Original", "'Original'"), ("", "''"), (None, "None|nan")])
-def test_an_unknown_version_is_told(tmp_path: Path, found: str | None, quoted: str) -> None:
+@pytest.mark.parametrize(("found", "quoted"), [("third", "'third'"), ("Original", "'Original'"), ("", "''")])
+def test_an_unknown_version_is_told(tmp_path: Path, found: str, quoted: str) -> None:
     rows = table(ROWS)
     rows["version"] = [*rows["version"][:3], found, *rows["version"][4:]]
     expected = rf", column version: found ({quoted}), expected one of original, rewritten, second, trivial; run stages/rewrite\.py"
     assert re.fullmatch(expected, complaint(written(tmp_path, rows)))
 
 
-def test_two_kinds_of_unknown_versions_are_told_as_well(tmp_path: Path) -> None:
+@pytest.mark.parametrize(
+    ("column", "found", "told"),
+    [
+        ("version", None, ", row 4, column version: found nothing (null), expected texts; "),
+        ("pair_row_id", None, ", row 4, column pair_row_id: found nothing (null), expected whole numbers; "),
+        (
+            "pair_row_id",
+            7.5,
+            ", column pair_row_id: found double (Float value 7.500000 was truncated converting to int64), expected whole numbers; ",
+        ),
+        ("pair_row_id", "seven", ", column pair_row_id: found "),
+        ("chosen_text", None, ", row 4, column chosen_text: found nothing (null), expected texts; "),
+        ("part", "test", ", row 4, column part: found 'test', expected one of train, validation, held-out; "),
+    ],
+)
+def test_a_value_that_cannot_be_is_told(tmp_path: Path, column: str, found: object, told: str) -> None:
     rows = table(ROWS)
-    rows["version"] = [*rows["version"][:2], "third", None, *rows["version"][4:]]
-    assert complaint(written(tmp_path, rows)).startswith(", column version: found ")
+    values = [*rows[column][:3], found, *rows[column][4:]]
+    rows[column] = [str(value) for value in values] if found == "seven" else values
+    message = complaint(written(tmp_path, rows))
+    assert message.startswith(told)
+    assert message.endswith("; run stages/rewrite.py to write it")
 
 
 def test_a_version_that_stands_there_twice_is_told(tmp_path: Path) -> None:

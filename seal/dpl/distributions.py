@@ -17,6 +17,7 @@ from scipy import special
 
 from seal import sources
 from seal.errors import InputError
+from seal.files import FIRST_ROW, read_csv
 from seal.pairs import PREFERENCES
 from seal.scores import LARGEST
 
@@ -123,12 +124,8 @@ def read(path: str | Path, row_ids: np.ndarray) -> np.ndarray:
 
 def _read_table(path: str | Path) -> pd.DataFrame:
     """The outputs as numbers, indexed by row_id and preference."""
-    try:
-        texts = pd.read_parquet(path) if str(path).endswith(".parquet") else pd.read_csv(path)
-    except FileNotFoundError:
-        raise InputError(f"{path}: no such file; write it with stages/compare.py --outputs") from None
-    except (OSError, ValueError) as error:
-        raise InputError(f"{path}: not a table ({str(error).strip()}); write it with stages/compare.py --outputs") from error
+    first_row = 1 if str(path).endswith(".parquet") else FIRST_ROW
+    texts = _read_parquet(path) if str(path).endswith(".parquet") else read_csv(path, "stages/compare.py --outputs")
     given = [column for column in texts if re.fullmatch(r"output_\d+", str(column))]
     columns = [f"output_{place}" for place in range(max(len(given), 1))]
     missing = [column for column in ("row_id", "preference", *columns) if column not in texts]
@@ -142,12 +139,21 @@ def _read_table(path: str | Path) -> pd.DataFrame:
         bad = np.flatnonzero(~(abs(numbers) <= LARGEST))
         if len(bad):
             raise InputError(
-                f"{path}, row {bad[0] + 1}, column {column}: {texts[column].iloc[bad[0]]}; expected a number up to {LARGEST:g}; "
+                f"{path}, row {bad[0] + first_row}, column {column}: {texts[column].iloc[bad[0]]}; expected a number up to {LARGEST:g}; "
                 "score the pairs again with stages/compare.py"
             )
         texts[column] = numbers
     texts["preference"] = texts["preference"].fillna("").astype(str)
     return texts.set_index(["row_id", "preference"])[columns]
+
+
+def _read_parquet(path: str | Path) -> pd.DataFrame:
+    try:
+        return pd.read_parquet(path)
+    except FileNotFoundError:
+        raise InputError(f"{path}: no such file; run stages/compare.py --outputs to write it, or `dvc repro`") from None
+    except (OSError, ValueError) as error:
+        raise InputError(f"{path}: not a Parquet table ({str(error).strip()}); run stages/compare.py --outputs to write it") from error
 
 
 # --- the released form ---

@@ -1,13 +1,12 @@
 """What asking a language model costs: tokens counted before it is asked, prices, money."""
 
-import importlib.util
 import json
 import math
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from pathlib import Path
 from typing import NamedTuple
 
-from seal.checkpoints import PACKAGE
+from seal.checkpoints import PACKAGE, package_folders
 from seal.errors import InputError
 from seal.language_models.answers import Answer
 from seal.language_models.batch_files import Body
@@ -105,9 +104,7 @@ def counter(tokenizer: str, characters_per_token: float) -> Count:
 
     path = Path(tokenizer)
     if tokenizer.startswith(PACKAGE):
-        spec = importlib.util.find_spec(tokenizer.removeprefix(PACKAGE))
-        folders = [Path(folder) for folder in (spec.submodule_search_locations or [])] if spec else []
-        path = next((file for folder in folders for file in sorted(folder.rglob("tokenizer.json"))), path)
+        path = next((file for folder in package_folders(tokenizer) for file in sorted(folder.rglob("tokenizer.json"))), path)
     elif path.is_dir():
         path = path / "tokenizer.json"
     if not path.is_file():

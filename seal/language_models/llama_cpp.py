@@ -1,11 +1,10 @@
 """Language models in the GGUF format, run in this process by llama.cpp."""
 
-import importlib.util
 import os
 from pathlib import Path
 from typing import Any
 
-from seal.checkpoints import PACKAGE
+from seal.checkpoints import PACKAGE, package_folders
 from seal.errors import InputError
 from seal.files import file_hash
 from seal.language_models.answers import Answer, Engine, Unanswered
@@ -100,9 +99,7 @@ def locate(model: str) -> Path:
         if not Path(model).is_file():
             raise InputError(f"model {model}: no such file; name a .gguf file or {PACKAGE}<module>")
         return Path(model)
-    # Not imported: the package may need a runtime of its own that isn't here, and only its file is wanted.
-    found = importlib.util.find_spec(model.removeprefix(PACKAGE))
-    files = [path for folder in (found.submodule_search_locations or [] if found else []) for path in sorted(Path(folder).glob("*.gguf"))]
+    files = [path for folder in package_folders(model) for path in sorted(folder.glob("*.gguf"))]
     if len(files) != 1:
         raise InputError(f"model {model}: {len(files)} .gguf files in an installed package of this name, expected one; name the file")
     return files[0]
