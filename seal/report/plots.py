@@ -5,10 +5,8 @@ from collections.abc import Sequence
 from pathlib import PurePath
 from typing import Any, NamedTuple
 
-import pandas as pd
-
 from seal.errors import InputError
-from seal.files import read_json
+from seal.files import read_csv, read_json
 from seal.report import svg
 from seal.report.figures import in_order
 
@@ -185,12 +183,7 @@ def table(path: str, needed: Sequence[str] = ()) -> Rows:
     InputError
         If there is no such file, it is no table, or it lacks one of the columns needed.
     """
-    try:
-        found = pd.read_csv(path, dtype=str, keep_default_na=False)
-    except FileNotFoundError:
-        raise InputError(f"{path}: no such file; run the stage that writes it, or `dvc repro`") from None
-    except ValueError as error:
-        raise InputError(f"{path}: not a CSV table ({error}); run the stage that writes it") from None
+    found = read_csv(path, dtype=str, keep_default_na=False)
     missing = [column for column in needed if column not in found]
     if missing:
         raise InputError(f"{path}: lacks the column(s) {', '.join(missing)}; run the stage that writes it")
