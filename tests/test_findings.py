@@ -519,7 +519,9 @@ def gamma_groups(chosen: Ends, rejected: Ends, difference: Ends | None, **more: 
 MORE = gamma_groups((0.1, 0.05, 0.25), (0.3, 0.2, 0.4), (0.2, 0.05, 0.35))
 LESS = gamma_groups((0.3, 0.2, 0.4), (0.1, 0.05, 0.15), (-0.2, -0.3, -0.1))
 OPEN = gamma_groups((0.1, 0.05, 0.15), (0.3, 0.2, 0.4), (0.2, -0.01, 0.41))
-UNKNOWN = MORE | {"rejected_minus_chosen": {"resistance": None, "resistance_low": None, "resistance_high": None, "reason": "too few"}}
+UNKNOWN = MORE | {
+    "rejected_minus_chosen": {"resistance": None, "resistance_low": None, "resistance_high": None, "resistance_reason": "too few"}
+}
 
 
 @pytest.mark.parametrize(
@@ -557,11 +559,11 @@ def test_resistance_by_gamma_is_judged_on_held_out_pairs_and_shows_the_differenc
     )
     in_text(
         finding.evidence,
-        f"rejected less chosen {MINUS}20.0 points ({MINUS}30.0 to {MINUS}10.0)",
-        "rejected less chosen +20.0 points (5.0 to 35.0)",
+        f"rejected minus chosen {MINUS}20.0 points ({MINUS}30.0 to {MINUS}10.0)",
+        "rejected minus chosen +20.0 points (5.0 to 35.0)",
     )
     nothing = resistance_by_gamma(Figures("", {"by_labeler": {"gamma": {"all": UNKNOWN, "held_out": UNKNOWN}}}))
-    in_text(nothing.evidence, "rejected less chosen unknown [too few]")
+    in_text(nothing.evidence, "rejected minus chosen unknown [too few]")
     in_text(resistance_by_gamma(Figures("", {})).claim, "nothing can be said")
 
 
@@ -619,9 +621,9 @@ def test_a_feature_earns_reward_only_where_holm_says_so() -> None:
 @pytest.mark.parametrize(
     ("beside", "claim", "evidence"),
     [
-        (("up", "down"), "penalises 1 (“down”); of 1 no effect", "2 of 2 effects stay (“up”, “down”)."),
-        (("up",), "; of these 2 effects only 1 (“up”) stays once being chosen is itself allowed for; of 1", "1 of 2 effects stays (“up”)."),
-        ((), "; none of these 2 effects stays once being chosen is itself allowed for; of 1", "none of 2 effects stays."),
+        (("up", "down"), "penalises 1 (“down”); of 1 no effect", "2 of 2 remain (“up”, “down”)."),
+        (("up",), "; of these 2 effects only 1 (“up”) stays once being chosen is itself allowed for; of 1", "1 of 2 remain (“up”)."),
+        ((), "; none of these 2 effects stays once being chosen is itself allowed for; of 1", "0 of 2 remain."),
     ],
 )
 def test_an_effect_that_vanishes_once_being_chosen_is_allowed_for_is_named_in_the_claim(

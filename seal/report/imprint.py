@@ -37,8 +37,8 @@ def imprint_of(found: Figures, aim: str, significant: float) -> Finding:
     if (told[1] or told[-1]) and beside.get("features"):
         stay = _stay(told, beside, significant)
         evidence += (
-            f" Once being chosen as such is allowed for, by an intercept in the regression, {len(stay) or 'none'} of "
-            f"{things(len(told[1] + told[-1]), 'effect')} {'stay' if len(stay) > 1 else 'stays'}{names_in_brackets(stay)}."
+            f" Once being chosen as such is allowed for, by an intercept in the regression, {len(stay)} of "
+            f"{len(told[1] + told[-1])} remain{names_in_brackets(stay)}."
         )
     return Finding(claim, evidence, (fit.at("features"), fit.at("tested"), beside, found.at("pairs"), found.at("opening_prompts")))
 

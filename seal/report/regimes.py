@@ -14,7 +14,6 @@ from seal.report.figures import (
     enough,
     held_out_first,
     no_finding,
-    reason_in_brackets,
     shown_points,
     shown_share,
     shown_value,
@@ -98,9 +97,9 @@ def _of_groups(groups: Figures) -> str:
     ]
     difference, left = groups.at(REJECTED_MINUS_CHOSEN), groups.get("unlabelled", "pairs")
     less = (
-        f"rejected less chosen {shown_points(difference, 'resistance')}"
+        f"rejected minus chosen {shown_points(difference, 'resistance')}"
         if difference.get("resistance") is not None
-        else f"rejected less chosen unknown{reason_in_brackets(difference)}"
+        else f"rejected minus chosen unknown [{difference.get('resistance_reason') or 'not in the file'}]"
     )
     words = f"aligned resists on {listed(said)}; {less}."
     return f"{words} Without labels: {things(left, 'pair')}." if left else words
