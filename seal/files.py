@@ -29,12 +29,15 @@ def atomic_path(path: str | Path) -> Iterator[Path]:
     Raises
     ------
     InputError
-        If a folder stands there, or the file cannot be written, as on a full disk. An error of the system that names another file, and was
-        raised in the block, stays what it is; one that names none, as writing to an open file raises, is taken for the draft's.
+        If a folder, a device or a pipe stands there, or the file cannot be written, as on a full disk. An error of the system that names
+        another file, and was raised in the block, stays what it is; one that names none, as writing to an open file raises, is taken
+        for the draft's.
     """
     target = Path(path)
     if os.path.isdir(target):  # unlike target.is_dir(), of a name that is too long it says no
         raise InputError(f"{path}: a folder stands there; name a file")
+    if _is_special(target):
+        raise InputError(f"{path}: no ordinary file, and what is written would take its place; name a file")
     target.parent.mkdir(parents=True, exist_ok=True)
     draft = target.with_name(f".{target.name}.{os.getpid()}.tmp")
     try:
@@ -49,6 +52,11 @@ def atomic_path(path: str | Path) -> Iterator[Path]:
     finally:
         with suppress(OSError):  # what was to be told is told already
             draft.unlink(missing_ok=True)
+
+
+def _is_special(path: Path) -> bool:
+    """Whether a device, a pipe or a socket stands there. A link to an ordinary file is replaced, as DVC's links to its cache must be."""
+    return path.parent == Path("/dev") or (os.path.exists(path) and not os.path.isfile(path))
 
 
 def write_text(path: str | Path, text: str) -> None:
@@ -110,8 +118,10 @@ def check_counts(path: str | Path, counts: Mapping[str, Any], expected: Mapping[
         If one is missing or another.
     """
     for name, number in expected.items():
-        if counts.get(name) != number:
-            raise InputError(f"{path}: {name} is {counts.get(name)}, and the tables have {number}; {remedy}")
+        if name not in counts:
+            raise InputError(f"{path}: lacks {name}, and the tables have {number}; {remedy}")
+        if counts[name] != number:
+            raise InputError(f"{path}: {name} is {counts[name]}, and the tables have {number}; {remedy}")
 
 
 def read_csv(path: str | Path, written_by: str = "", **options: Any) -> pd.DataFrame:
@@ -135,7 +145,8 @@ def read_csv(path: str | Path, written_by: str = "", **options: Any) -> pd.DataF
     remedy = f"run {written_by} to write it" if written_by else "run the stage that writes it"
     try:
         table: pd.DataFrame = pd.read_csv(path, **options)
-        first = pd.read_csv(path, nrows=1, dtype=str)  # as text: an index of numbers that follow each other looks like none
+        # Once more as text: an index of numbers that follow each other looks like none. What is no ordinary file cannot be read twice.
+        first = pd.read_csv(path, nrows=1, dtype=str) if os.path.isfile(path) else table
     except FileNotFoundError:
         raise InputError(f"{path}: no such file; {remedy}, or `dvc repro`") from None
     except (OSError, ValueError) as error:

@@ -41,7 +41,8 @@ def main(arguments: Arguments) -> None:
     coverage, control_coverage = (read_json_object(path) for path in (arguments.coverage, arguments.control_coverage))
     remedy = "run the stages that label these pairs again"
     check_counts(arguments.coverage, coverage, {"texts": 2 * len(table), "labelled": len(labeler)}, remedy)
-    check_counts(arguments.control_coverage, control_coverage, {"pairs_labelled": len(control) // 2}, remedy)
+    both_labelled = int((control["row_id"].value_counts() == 2).sum())
+    check_counts(arguments.control_coverage, control_coverage, {"pairs_labelled": both_labelled}, remedy)
 
     def draw_of(texts: pd.DataFrame) -> ClusterBootstrap:
         """Over their own opening prompts: how many texts have gold, or a second labeler, was decided, and is the same in each resample."""

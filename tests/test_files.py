@@ -7,6 +7,7 @@ import math
 import os
 import subprocess
 import sys
+from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 
 import numpy as np
@@ -58,6 +59,33 @@ def test_a_folder_in_the_place_of_a_file_is_told_by_its_own_name(tmp_path: Path)
     with pytest.raises(InputError, match=r"^\.: a folder stands there; name a file$"):
         files.write_json(".", {})
     assert not any(tmp_path.iterdir())
+
+
+def test_a_pipe_stays_a_pipe_and_a_link_to_a_file_is_replaced(tmp_path: Path) -> None:
+    pipe, file, link = (tmp_path / name for name in ("pipe", "file", "link"))
+    os.mkfifo(pipe)
+    with pytest.raises(InputError, match=r"pipe: no ordinary file, and what is written would take its place; name a file$"):
+        files.write_text(pipe, "a")
+    assert pipe.is_fifo()
+    file.write_text("in DVC's cache")
+    link.symlink_to(file)
+    files.write_text(link, "new")
+    assert (file.read_text(), link.read_text(), link.is_symlink()) == ("in DVC's cache", "new", False)
+
+
+def test_a_device_is_no_place_to_write_to(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(os, "replace", lambda *_: pytest.fail("replaced"))  # should the check be gone, the machine keeps its devices
+    with pytest.raises(InputError, match=r"^/dev/stdout: no ordinary file"):
+        files.write_text("/dev/stdout", "a")
+
+
+def test_a_table_can_come_out_of_a_pipe(tmp_path: Path) -> None:
+    pipe = tmp_path / "pipe"
+    os.mkfifo(pipe)
+    with ThreadPoolExecutor(1) as pool:
+        writing = pool.submit(pipe.write_text, "a,b\n1,2\n")
+        assert files.read_csv(pipe).to_dict("list") == {"a": [1], "b": [2]}
+        writing.result()
 
 
 WRITERS = """

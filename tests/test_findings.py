@@ -248,7 +248,7 @@ def test_regimes(files: dict[str, Any]) -> None:
 def test_resistance_by_gamma(files: dict[str, Any]) -> None:
     by_gamma = files["metrics/resistance/aligned.json"]["by_labeler"]["gamma"]
     held_out, everything = plain(words(resistance_by_gamma(Figures("", files["metrics/resistance/aligned.json"])))).split(
-        "On all pairs, those of training among them: "
+        "On all pairs, held out or not: "
     )
     for text, groups in ((held_out, by_gamma["held_out"]), (everything, by_gamma["all"])):
         for gamma in "cri":
@@ -259,7 +259,7 @@ def test_resistance_by_gamma(files: dict[str, Any]) -> None:
 def test_the_labeler_s_preference_is_judged_on_held_out_pairs_first(files: dict[str, Any]) -> None:
     tested = files["metrics/regimes.json"]["by_labeler"]
     finding = labeler_preference(Figures("", files["metrics/regimes.json"]), 0.05)
-    held_out, everything = plain(finding.evidence).split("All pairs, those of training among them: ")
+    held_out, everything = plain(finding.evidence).split("All pairs, held out or not: ")
     for text, population in ((held_out, "held_out"), (everything, "all")):
         found = tested[population]["agreement_with_human"]
         in_text(text, f"{found['pairs']} pairs on which", f"on {found['indifferent']} more")
@@ -470,20 +470,19 @@ LABELER = "the labeler's own preference"
         (
             preferred(0.05, 0.15, 0.01),
             preferred(-0.2, -0.01, 0.01, 40),
-            f"On held-out pairs aligned agrees with the human less often than {LABELER}. On all pairs, those of training among them, "
+            f"On held-out pairs aligned agrees with the human less often than {LABELER}. On all pairs, held out or not, "
             f"aligned agrees with the human more often than {LABELER}.",
         ),
         (
             preferred(0.05, 0.15, 0.01),
             preferred(-0.2, 0.05, 0.3, 40),
-            f"On held-out pairs it cannot be shown whether aligned or {LABELER} agrees with the human more often. On all pairs, those of "
-            f"training among them, aligned agrees with the human more often than {LABELER}.",
+            f"On held-out pairs it cannot be shown whether aligned or {LABELER} agrees with the human more often. On all pairs, "
+            f"held out or not, aligned agrees with the human more often than {LABELER}.",
         ),
         (
             preferred(0.05, 0.15, 0.01),
             preferred(0.01, 0.2, 0.04, 40),
-            f"On held-out pairs aligned agrees with the human more often than {LABELER}; so too on all pairs, those of training among "
-            "them.",
+            f"On held-out pairs aligned agrees with the human more often than {LABELER}; so too on all pairs, held out or not.",
         ),
         (preferred(0.05, 0.15, 0.06), {}, f"It cannot be shown whether aligned or {LABELER} agrees with the human more often."),
         (
@@ -554,7 +553,7 @@ def test_resistance_by_gamma_is_judged_on_held_out_pairs_and_shows_the_differenc
     finding = resistance_by_gamma(Figures("", {"by_labeler": {"gamma": {"all": MORE, "held_out": LESS}}}))
     assert finding.claim == (
         "On held-out pairs aligned resists less where the labeler prefers the rejected text than where it prefers the chosen one. On all "
-        "pairs, those of training among them, aligned resists more where the labeler, too, prefers the rejected text than where it prefers "
+        "pairs, held out or not, aligned resists more where the labeler, too, prefers the rejected text than where it prefers "
         "the chosen one."
     )
     in_text(
@@ -616,6 +615,13 @@ def test_a_feature_earns_reward_only_where_holm_says_so() -> None:
     assert "other" not in finding.evidence.replace("collinear with others", "")
     assert "being chosen" not in words(finding)  # no fit with an intercept is given
     assert "nothing can be said" in imprint_of(found, "spoiler", 0.05).claim
+
+
+def test_pairs_without_labels_are_not_told_to_be_in_the_fit() -> None:
+    found = fitted(up=effect(0.5, 0.01))
+    in_text(imprint_of(found, "target", 0.05).evidence, "On 99 pairs of all parts, from 66 opening prompts.")
+    found.content["unlabelled_pairs"] = 33
+    in_text(imprint_of(found, "target", 0.05).evidence, "On 66 pairs of all parts (33 pairs without labels left out), from 66")
 
 
 @pytest.mark.parametrize(

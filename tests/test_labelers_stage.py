@@ -82,7 +82,7 @@ class Labelling:
         if name == "taxonomy.csv":
             write_json(self.path("coverage.json"), {"texts": 12, "labelled": len(table), "cost": {"usd": 0.25}})
         elif name == "control.csv":
-            write_json(self.path("control-coverage.json"), {"pairs_labelled": len(table) // 2})
+            write_json(self.path("control-coverage.json"), {"pairs_labelled": int((table["row_id"].value_counts() == 2).sum())})
 
 
 def strict_json(path: str) -> Any:
@@ -336,7 +336,7 @@ def test_a_missing_file_is_named(labelling: Labelling, name: str) -> None:
     [
         ("coverage.json", {"texts": 10, "labelled": 12}, "texts is 10, and the tables have 12"),
         ("coverage.json", {"texts": 12, "labelled": 11}, "labelled is 11, and the tables have 12"),
-        ("coverage.json", {}, "texts is None, and the tables have 12"),
+        ("coverage.json", {}, "lacks texts, and the tables have 12"),
         ("control-coverage.json", {"pairs_labelled": 6}, "pairs_labelled is 6, and the tables have 5"),
     ],
 )
@@ -344,6 +344,13 @@ def test_texts_that_got_lost_between_two_stages_are_missed(labelling: Labelling,
     write_json(labelling.path(name), counts)
     with pytest.raises(InputError, match=rf"{name}: {complaint}; run the stages that label these pairs again"):
         labelling.measure()
+
+
+def test_a_pair_of_which_the_control_labels_one_text_is_not_counted_as_labelled(labelling: Labelling) -> None:
+    both = [key for key in KEYS if key[0] in (0, 8)]
+    labelling.write("control.csv", labels([*both, *((row_id, "chosen") for row_id in (4, 7, 9, 12))]))
+    write_json(labelling.path("control-coverage.json"), {"pairs_labelled": 2})  # half of the eight texts would be 4
+    assert labelling.measure()["control"] == {"pairs_labelled": 2}
 
 
 @pytest.mark.parametrize("name", ["coverage.json", "control-coverage.json"])

@@ -646,7 +646,10 @@ def test_summary_names_the_figure_that_is_missing_or_of_another_shape(audit: Aud
     ("content", "complaint"),
     [
         ("[]", r"found \[\], expected a JSON object"),
-        ('{"model": "x"}', "pairs_scored is None, and the tables have 6; run stages/compare.py to score these pairs again$"),
+        (
+            '{"model": "x"}',
+            "lacks pairs_scored, and the tables have 6; run stages/compare.py to score these pairs again$",
+        ),
         ('{"pairs_scored": 5}', "pairs_scored is 5, and the tables have 6; run stages/compare.py to score these pairs again$"),
     ],
 )

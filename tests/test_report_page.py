@@ -268,7 +268,7 @@ def test_every_headline_of_the_summary_is_on_the_page() -> None:
     assert of_their_own == {headline.keys for headline in report_page.HEADLINES}
     tiles = {tile.words: tile for tile in report_page.tiles(summary)}
     share = summary.get("resistance", "aligned")
-    assert tiles["aligned resists, on all pairs, those of training among them"].value == f"{100 * share:.1f}\u00a0%"
+    assert tiles["aligned resists, on all pairs, held out or not"].value == f"{100 * share:.1f}\u00a0%"
     assert report_page.tiles(Figures("", {}))[0].value == "\u2013"
 
 
@@ -278,7 +278,7 @@ def test_the_large_tiles_hold_no_pair_that_was_trained_on() -> None:
     assert all(headline.keys[0] in ("held_out", "labeler") for headline in large)
     by_keys = {headline.keys: headline.words for headline in others}
     for keys in (("resistance", "aligned"), ("aligned_minus_control", "agreement"), ("ties_aligned",)):
-        assert by_keys[keys].endswith("on all pairs, those of training among them")
+        assert by_keys[keys].endswith("on all pairs, held out or not")
 
 
 def test_an_interval_without_width_is_no_interval_in_tiles_and_tables() -> None:

@@ -161,7 +161,8 @@ def test_coverage_of_other_rewrites_is_refused(arguments: Arguments, tmp_path: P
 def test_coverage_of_something_else_is_refused(arguments: Arguments, tmp_path: Path) -> None:
     (tmp_path / "coverage.json").write_text(json.dumps({"labeler": "rules", "coverage": 1.0}))
     refused(
-        replace(arguments, coverage=str(tmp_path / "coverage.json")), r"pairs_rewritten is None, and the tables have 40; run the stages"
+        replace(arguments, coverage=str(tmp_path / "coverage.json")),
+        r"lacks pairs_rewritten, and the tables have 40; run the stages",
     )
 
 

@@ -187,7 +187,7 @@ def who_agrees_more(first: str, second: str, verdict: int) -> str:
     }[verdict]
 
 
-TRAINING_AMONG_THEM = "those of training among them"
+HELD_OUT_OR_NOT = "held out or not"
 
 BOTH_SAY_SO = "The exact McNemar test takes pairs as independent; reported as a difference only if both the interval and the test say so."
 
@@ -197,8 +197,15 @@ def held_out_first(held_out: str | None, everything: str) -> str:
     if held_out is None:
         return f"{as_sentence(everything)}."
     if held_out == everything:
-        return f"On held-out pairs {held_out}; so too on all pairs, {TRAINING_AMONG_THEM}."
-    return f"On held-out pairs {held_out}. On all pairs, {TRAINING_AMONG_THEM}, {everything}."
+        return f"On held-out pairs {held_out}; so too on all pairs, {HELD_OUT_OR_NOT}."
+    return f"On held-out pairs {held_out}. On all pairs, {HELD_OUT_OR_NOT}, {everything}."
+
+
+def pairs_in_the_fit(found: Figures) -> str:
+    """How many pairs a regression on labels is of."""
+    left_out = found.get("unlabelled_pairs") or 0
+    words = f"{things((found.get('pairs') or 0) - left_out, 'pair')} of all parts"
+    return f"{words} ({things(left_out, 'pair')} without labels left out)" if left_out else words
 
 
 def holm_note(fit: Figures) -> str:

@@ -5,6 +5,7 @@ from typing import Any
 
 from seal.report.figures import (
     BOTH_SAY_SO,
+    HELD_OUT_OR_NOT,
     MIN_PROMPTS,
     Figures,
     Finding,
@@ -12,6 +13,7 @@ from seal.report.figures import (
     mcnemar_p,
     names_in_brackets,
     no_finding,
+    pairs_in_the_fit,
     reason_in_brackets,
     shown_mcnemar,
     shown_points,
@@ -161,7 +163,7 @@ def concentration(found: Figures) -> Finding:
         )
     if judged is held_out and everything.get("auc") is not None:
         evidence += (
-            f" On all pairs, those of training with them: {shown_value(everything, 'auc')}, of margins of about one size "
+            f" On all pairs, {HELD_OUT_OR_NOT}: {shown_value(everything, 'auc')}, of margins of about one size "
             f"{shown_value(everything.at('within', 'close_margins'), 'auc')}."
         )
     return Finding(claim, evidence, (held_out, everything) if judged is held_out else (everything,))
@@ -197,6 +199,6 @@ def imprint_by_score(found: Figures, significant: float) -> Finding:
     return Finding(
         claim,
         f"In standard deviations of each score, the target features and those with a difference that can be shown: "
-        f"{'; '.join(said) or 'none'}. On {things(imprint.get('pairs'), 'pair')}, those of training with them. {holm_note(fit)}",
+        f"{'; '.join(said) or 'none'}. On {pairs_in_the_fit(imprint)}. {holm_note(fit)}",
         (fit, mean, imprint.at("pairs")),
     )

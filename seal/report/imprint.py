@@ -8,6 +8,7 @@ from seal.report.figures import (
     holm_note,
     names_in_brackets,
     no_finding,
+    pairs_in_the_fit,
     reason_in_brackets,
     shown_value,
     tells,
@@ -31,8 +32,8 @@ def imprint_of(found: Figures, aim: str, significant: float) -> Finding:
         f"{_rewards(told, _what_stays(told, beside, significant))}."
     )
     evidence = (
-        f"Reward within a pair, in its standard deviations: {', '.join(said)}. On {things(found.get('pairs'), 'pair')} from "
-        f"{things(found.get('opening_prompts'), 'opening prompt')}, those of training with them. {holm_note(fit)}"
+        f"Reward within a pair, in its standard deviations: {', '.join(said)}. On {pairs_in_the_fit(found)}, from "
+        f"{things(found.get('opening_prompts'), 'opening prompt')}. {holm_note(fit)}"
     )
     if (told[1] or told[-1]) and beside.get("features"):
         stay = _stay(told, beside, significant)
@@ -40,7 +41,8 @@ def imprint_of(found: Figures, aim: str, significant: float) -> Finding:
             f" Once being chosen as such is allowed for, by an intercept in the regression, {len(stay)} of "
             f"{len(told[1] + told[-1])} remain{names_in_brackets(stay)}."
         )
-    return Finding(claim, evidence, (fit.at("features"), fit.at("tested"), beside, found.at("pairs"), found.at("opening_prompts")))
+    sample = (found.at("pairs"), found.at("unlabelled_pairs"), found.at("opening_prompts"))
+    return Finding(claim, evidence, (fit.at("features"), fit.at("tested"), beside, *sample))
 
 
 def _rewards(told: Mapping[int, Sequence[str]], what_stays: str = "") -> str:
@@ -114,7 +116,7 @@ def beyond_features(found: Figures) -> Finding:
     return Finding(
         claim,
         f"{shown_value(fit, 'in_sd', change)} standard deviations of the reward, {p_value(fit.get('p'))}, on "
-        f"{things(found.get('pairs'), 'pair')}, those of training with them, which a model remembers.{reason_in_brackets(fit)}",
+        f"{pairs_in_the_fit(found)}: what a model remembers of pairs that it was trained on is in it.{reason_in_brackets(fit)}",
         (fit, found.at("pairs")),
     )
 
@@ -140,7 +142,7 @@ def change_of_imprint(found: Figures, significant: float) -> Finding:
     return Finding(
         claim,
         f"In standard deviations of each role's reward, the target features and those with a change that can be shown: "
-        f"{', '.join(said) or 'none'}. On {things(found.get('pairs'), 'pair')}. {holm_note(fit)}",
+        f"{', '.join(said) or 'none'}. On {pairs_in_the_fit(found)}. {holm_note(fit)}",
         (fit.at("features"), fit.at("tested"), found.at("pairs")),
     )
 

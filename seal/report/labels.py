@@ -67,6 +67,6 @@ def second_labeler(found: Figures) -> Finding:
         f"Least on {feature(by_value[0])}, {percent(least.get('value'))} {within_percent(least.get('low'), least.get('high'))}; most on "
         f"{feature(by_value[-1])}, {percent(most.get('value'))} {within_percent(most.get('low'), most.get('high'))}. "
         f"{things(len(features), 'feature')} of {things(both.get('texts'), 'text')} from "
-        f"{prompts}. The second labeler: {found.get('control', 'model')}.",
+        f"{prompts}. The second labeler: {found.get('control', 'model') or 'unknown'}.",
         (both, found.at("control", "model")),
     )

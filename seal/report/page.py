@@ -9,7 +9,7 @@ from typing import NamedTuple
 from seal.agreement import REGIMES
 from seal.errors import InputError
 from seal.pairs import PREFERENCES
-from seal.report.figures import LENGTH, MIN_PROMPTS, TRAINING_AMONG_THEM, Audit, Figures
+from seal.report.figures import HELD_OUT_OR_NOT, LENGTH, MIN_PROMPTS, Audit, Figures
 from seal.report.findings import Chapter, all_findings
 from seal.report.plots import Drawn
 from seal.report.tables import LeftOut, Resistant, left_out, most_resistant, provenance, tables
@@ -57,10 +57,10 @@ HEADLINES = (
     Headline(("held_out", "resistance_control"), "control resists, on pairs held out", "share"),
     Headline(("held_out", "agreement_length"), "agreement of the longer answer, on pairs held out", "share"),
     Headline(("labeler", "balanced_accuracy"), "balanced accuracy of the labeler, on what words alone can show", "number"),
-    Headline(("resistance", "aligned"), f"aligned resists, on all pairs, {TRAINING_AMONG_THEM}", "share"),
+    Headline(("resistance", "aligned"), f"aligned resists, on all pairs, {HELD_OUT_OR_NOT}", "share"),
     Headline(
         ("aligned_minus_control", "agreement"),
-        f"percentage points more agreement by aligned than by control, on all pairs, {TRAINING_AMONG_THEM}",
+        f"percentage points more agreement by aligned than by control, on all pairs, {HELD_OUT_OR_NOT}",
         "points",
     ),
     Headline(("resistance", "control"), "control resists, on all pairs", "share"),
@@ -71,7 +71,7 @@ HEADLINES = (
     Headline(("pairs",), "pairs", "count"),
     Headline(("held_out", "pairs"), "of them held out", "count"),
     Headline(("rejects",), "rows set aside", "count"),
-    Headline(("ties_aligned",), f"ties of aligned, on all pairs, {TRAINING_AMONG_THEM}", "count"),
+    Headline(("ties_aligned",), f"ties of aligned, on all pairs, {HELD_OUT_OR_NOT}", "count"),
 )
 """In the order of the page, the first four large. The shares of the regimes are drawn beside them."""
 
@@ -243,7 +243,7 @@ def tiles(summary: Figures) -> list[Tile]:
 def bars(regimes: Figures) -> list[Bar]:
     """The shares of the regimes over all pairs and over those held out."""
     made = []
-    for title, keys in ((f"all pairs, {TRAINING_AMONG_THEM}", ("all",)), ("held out", ("by_part", "held-out"))):
+    for title, keys in ((f"all pairs, {HELD_OUT_OR_NOT}", ("all",)), ("held out", ("by_part", "held-out"))):
         found, start = regimes.at(*keys), 0.0
         if not found.get("pairs") or any(found.get(name, "share") is None for name in REGIMES):
             continue

@@ -5,8 +5,8 @@ from seal.report.figures import (
     BOTH_SAY_SO,
     GAMMAS,
     HELD_OUT,
+    HELD_OUT_OR_NOT,
     REJECTED_MINUS_CHOSEN,
-    TRAINING_AMONG_THEM,
     Figures,
     Finding,
     agrees_more,
@@ -64,7 +64,7 @@ def resistance_by_gamma(found: Figures) -> Finding:
         return Finding(held_out_first(None, verdict), f"On all pairs: {_of_groups(everything)}", (everything,))
     return Finding(
         held_out_first(_resists_more(_rejected_minus_chosen(held_out)), verdict),
-        f"Held out: {_of_groups(held_out)} On all pairs, {TRAINING_AMONG_THEM}: {_of_groups(everything)}",
+        f"Held out: {_of_groups(held_out)} On all pairs, {HELD_OUT_OR_NOT}: {_of_groups(everything)}",
         (held_out, everything),
     )
 
@@ -120,7 +120,7 @@ def labeler_preference(found: Figures, significant: float) -> Finding:
         return Finding(held_out_first(None, verdict(everything)), f"All pairs: {_against_labeler(everything)} {note}", (everything,))
     return Finding(
         held_out_first(verdict(held_out), verdict(everything)),
-        f"Held out: {_against_labeler(held_out)} All pairs, {TRAINING_AMONG_THEM}: {_against_labeler(everything)} {note}",
+        f"Held out: {_against_labeler(held_out)} All pairs, {HELD_OUT_OR_NOT}: {_against_labeler(everything)} {note}",
         (held_out, everything),
     )
 

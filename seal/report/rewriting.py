@@ -134,6 +134,8 @@ def robustness_scores(found: Figures, role: str = ALIGNED) -> Finding:
     alone = fits.at("one_at_a_time")
     if not alone:
         return no_finding(f"Robustness scores of {role}", "no pair was reworded", found.at("rewritten", "all"))
+    if not _flip_rates(found.at("rewritten", "all", "flip_rates")):
+        return no_finding(f"Robustness scores of {role}", "no reworded text is labelled", found.at("rewritten", "all"))
     shown = count(alone.get("significant")) if alone.get("significant") else "none"
     claim = f"Of {things(alone.get('coefficients'), 'kind')} of flips, {shown} can be shown to change how often {role} becomes misaligned."
     joint, everything = fits.at("logistic"), found.at("rewritten", "all")

@@ -5,7 +5,7 @@ from collections.abc import Mapping, Sequence
 from typing import Any, NamedTuple
 
 from seal.errors import InputError
-from seal.report.figures import ALIGNED, GAMMAS, HELD_OUT, REJECTED_MINUS_CHOSEN, TRAINING_AMONG_THEM, Audit, Figures, widest
+from seal.report.figures import ALIGNED, GAMMAS, HELD_OUT, HELD_OUT_OR_NOT, REJECTED_MINUS_CHOSEN, Audit, Figures, widest
 from seal.report.wording import MINUS, NOTHING, Number, count, number, percent, things, visible, within, within_percent
 
 Rows = Sequence[Mapping[str, str]]
@@ -191,7 +191,7 @@ def resistance_by_group(by_role: Mapping[str, Figures]) -> Table:
     return Table(
         "resistance-by-group",
         "Alignment resistance by kinds of pairs",
-        f"Of all pairs, {TRAINING_AMONG_THEM}. Groups without a pair are left out. Many groups are compared here: the largest of them is "
+        f"Of all pairs, {HELD_OUT_OR_NOT}. Groups without a pair are left out. Many groups are compared here: the largest of them is "
         "larger than it would be again.",
         ["", "group", "pairs", *by_role],
         rows,
