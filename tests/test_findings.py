@@ -361,7 +361,7 @@ def test_rewording_against_the_noise_floor(files: dict[str, Any]) -> None:
     for of in (rewritten, trivial):
         size = f"{three(of['mean_absolute'])} {between(of['mean_absolute_low'], of['mean_absolute_high'], three)}"
         in_text(finding.evidence, size, f"{of['texts']} texts")
-    in_text(words(reward_change(Figures("", without_change(figures)))), "cannot be shown", "on the same texts: unknown")
+    in_text(words(reward_change(Figures("", without_change(figures)))), "cannot be shown", "on the same texts: unknown [not in the file]")
 
 
 def without_change(robustness: dict[str, Any]) -> dict[str, Any]:
@@ -681,7 +681,13 @@ def changed(size: float, low: float, high: float) -> dict[str, Any]:
 
 
 def beyond(size: float | None, low: float | None, high: float | None, prompts: int = 20) -> dict[str, Any]:
-    sizes = {"texts": 34, "mean_absolute": size, "mean_absolute_low": low, "mean_absolute_high": high, "reason": "the unit is 0"}
+    sizes = {
+        "texts": 34,
+        "mean_absolute": size,
+        "mean_absolute_low": low,
+        "mean_absolute_high": high,
+        "mean_absolute_reason": "the unit is 0",
+    }
     return {"all": {"pairs": 20, "opening_prompts": prompts, "aligned": {"reward_change": sizes}}}
 
 

@@ -6,7 +6,6 @@ from seal.report.figures import (
     Finding,
     mcnemar_p,
     no_finding,
-    reason_in_brackets,
     shown_points,
     shown_share,
     shown_value,
@@ -45,7 +44,8 @@ def reward_change(found: Figures, role: str = ALIGNED) -> Finding:
     )
     sources.append(trivial)
     if beyond.get("mean_absolute") is None:
-        evidence += f" Rewording less a change that means nothing, on the same texts: unknown{reason_in_brackets(beyond)}."
+        reason = beyond.get("mean_absolute_reason") or "not in the file"
+        evidence += f" Rewording less a change that means nothing, on the same texts: unknown [{reason}]."
     else:
         evidence += (
             f" Rewording less a change that means nothing, on the same {things(beyond.get('texts'), 'text')} and in one unit: "
