@@ -14,7 +14,7 @@ import pandas as pd
 
 from seal.features import BOOLEANS, FEATURES, LISTS, SENTIMENT, SHOWN_BY_WORDS, values
 from seal.taxonomy import KEYS
-from seal.uncertainty import ClusterBootstrap, percentiles
+from seal.uncertainty import ClusterBootstrap, percentiles, ratio
 
 NO_TEXT = "no text is labelled by both"
 ONE_CLASS = "both give one and the same class to every text"
@@ -27,7 +27,7 @@ Statistic = Callable[[np.ndarray], np.ndarray]
 
 def raw_agreement(tables: np.ndarray) -> np.ndarray:
     """Share of the texts to which both give the same class."""
-    return _ratio(_trace(tables), _total(tables))
+    return ratio(_trace(tables), _total(tables))
 
 
 def specific_agreement(tables: np.ndarray, label: int) -> np.ndarray:
@@ -36,7 +36,7 @@ def specific_agreement(tables: np.ndarray, label: int) -> np.ndarray:
     Of True it is known as positive agreement, of False as negative agreement (Cicchetti and Feinstein 1990, High agreement but low
     kappa: II. Resolving the paradoxes). Undefined where neither gives the class.
     """
-    return _ratio(2 * tables[..., label, label], (_rows(tables) + _columns(tables))[..., label])
+    return ratio(2 * tables[..., label, label], (_rows(tables) + _columns(tables))[..., label])
 
 
 def cohen_kappa(tables: np.ndarray, disagreement: np.ndarray) -> np.ndarray:
@@ -53,7 +53,7 @@ def cohen_kappa(tables: np.ndarray, disagreement: np.ndarray) -> np.ndarray:
         [k, k] how far two classes lie apart: `nominal(k)` or `linear(k)`.
     """
     expected = disagreement * _rows(tables)[..., :, None] * _columns(tables)[..., None, :]
-    return 1.0 - _ratio(_total(disagreement * tables) * _total(tables), _total(expected))
+    return 1.0 - ratio(_total(disagreement * tables) * _total(tables), _total(expected))
 
 
 def gwet_ac1(tables: np.ndarray) -> np.ndarray:
@@ -61,9 +61,9 @@ def gwet_ac1(tables: np.ndarray) -> np.ndarray:
 
     Gwet 2008, Computing inter-rater reliability and its variance in the presence of high agreement. All k classes count, given or not.
     """
-    shares = _ratio(_rows(tables) + _columns(tables), 2 * _total(tables)[..., None])
+    shares = ratio(_rows(tables) + _columns(tables), 2 * _total(tables)[..., None])
     chance = (shares * (1 - shares)).sum(axis=-1) / (tables.shape[-1] - 1)
-    return _ratio(raw_agreement(tables) - chance, 1 - chance)
+    return ratio(raw_agreement(tables) - chance, 1 - chance)
 
 
 def krippendorff_alpha(tables: np.ndarray) -> np.ndarray:
@@ -89,7 +89,7 @@ def ordinal_alpha(tables: np.ndarray) -> np.ndarray:
 
 def recall(tables: np.ndarray, label: int) -> np.ndarray:
     """Of the texts to which gold gives a class, the share to which the labeler gives it: sensitivity of True, specificity of False."""
-    return _ratio(tables[..., label, label], _columns(tables)[..., label])
+    return ratio(tables[..., label, label], _columns(tables)[..., label])
 
 
 def balanced_accuracy(tables: np.ndarray, labels: Sequence[int]) -> np.ndarray:
@@ -112,7 +112,7 @@ def _alpha(tables: np.ndarray, distances: np.ndarray) -> np.ndarray:
     given = _rows(tables) + _columns(tables)
     observed = _total(distances * (tables + np.swapaxes(tables, -1, -2)))
     expected = _total(distances * given[..., :, None] * given[..., None, :])
-    return 1.0 - _ratio((2 * _total(tables) - 1) * observed, expected)
+    return 1.0 - ratio((2 * _total(tables) - 1) * observed, expected)
 
 
 def _total(tables: np.ndarray) -> np.ndarray:
@@ -129,13 +129,6 @@ def _rows(tables: np.ndarray) -> np.ndarray:
 
 def _columns(tables: np.ndarray) -> np.ndarray:
     return np.asarray(tables.sum(axis=-2))
-
-
-def _ratio(part: np.ndarray, whole: np.ndarray) -> np.ndarray:
-    """NaN where the whole is 0."""
-    ratio = np.full(np.broadcast_shapes(np.shape(part), np.shape(whole)), np.nan)
-    np.divide(part, whole, out=ratio, where=np.not_equal(whole, 0))
-    return ratio
 
 
 # --- from labels to totals by opening prompt ---
@@ -161,7 +154,7 @@ def jaccard_by_cluster(first: Sequence[Sequence[str]], second: Sequence[Sequence
 
 def mean_jaccard(totals: np.ndarray) -> np.ndarray:
     """Mean Jaccard index, [...], from sums and numbers of texts, [..., 2]."""
-    return _ratio(totals[..., 0], totals[..., 1])
+    return ratio(totals[..., 0], totals[..., 1])
 
 
 # --- from two tables of labels to figures ---

@@ -13,11 +13,11 @@ import pandas as pd
 from seal.errors import InputError
 from seal.features import FEATURES, json_schema, values
 from seal.language_models.batch_files import Body, Request, lines_of
+from seal.language_models.quoting import quoted
 from seal.pairs import PREFERENCES
 
 _KEY = re.compile(r"- (\w+): ")
 _PLACEHOLDER = re.compile(r"\{\w+\}")
-_ESCAPES = str.maketrans({character: f"\\u{ord(character):04x}" for character in "<[]"})
 
 
 class Options(NamedTuple):
@@ -113,12 +113,8 @@ def requests_for(pairs: pd.DataFrame, system: str, options: Options, features: S
 
 
 def as_data(text: str) -> str:
-    """Wrap a text so that nothing in it can end it, or open a turn of its own.
-
-    It becomes a JSON object. Quotes and line ends are escaped as JSON has it; `<`, `[` and `]`, one of which is in every control token
-    of chat templates (`<|im_start|>`, `<start_of_turn>`, `[INST]`, `]~b]`), as \\u003c, \\u005b and \\u005d.
-    """
-    return json.dumps({"transcript": text}, ensure_ascii=False).translate(_ESCAPES)
+    """Wrap a text so that nothing in it can end it, or open a turn of its own; see `quoted`."""
+    return quoted({"transcript": text})
 
 
 def text_of(body: Body) -> str:

@@ -101,6 +101,8 @@ def _typed(path: str | Path, column: pa.ChunkedArray, field: pa.Field, remedy: s
         With its name if its values cannot be such, or with the row, counted from 1, of the first one that is empty.
     """
     expected = "whole numbers" if pa.types.is_integer(field.type) else "texts"
+    if pa.types.is_boolean(column.type) or pa.types.is_temporal(column.type):  # of which Arrow would make numbers, or texts
+        raise InputError(f"{path}, column {field.name}: found {column.type}, expected {expected}; {remedy}")
     try:  # texts that are together too long for the type's offsets stay as they are; pandas makes the same of them
         typed = column if (column.type, field.type) == (pa.large_string(), pa.string()) else column.cast(field.type)
     except pa.ArrowException as error:

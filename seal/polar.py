@@ -5,12 +5,13 @@ Jupp 2000, Directional Statistics, section 1.2). Same values, same bytes; lines 
 colour in their place.
 """
 
-import io
 import re
-from collections.abc import Callable, Mapping
+from collections.abc import Mapping
 from typing import TYPE_CHECKING, Any, NamedTuple, cast
 
 import numpy as np
+
+from seal.svg import WIDTH, svg
 
 if TYPE_CHECKING:
     from matplotlib.figure import Figure
@@ -18,9 +19,6 @@ if TYPE_CHECKING:
 
 BINS = 36
 """Of 10 degrees each."""
-
-_WIDTH = 316
-"""Points, at which the words have the size of those of a telephone."""
 
 _LINE = 10
 """Points from line to line."""
@@ -40,10 +38,7 @@ _CORNERS = (
 )
 """Quadrants of the plane of (chosen, rejected): key, words, and whether they stand on the right, and above."""
 
-_STYLE: dict[Any, Any] = {
-    "svg.hashsalt": "seal",
-    "svg.fonttype": "none",  # text stays text
-    "font.size": 8,
+_STYLE = {
     "axes.edgecolor": "#000000",
     "axes.labelcolor": "#000000",
     "text.color": "#000000",
@@ -103,7 +98,7 @@ def reward_directions(rewards: Mapping[str, np.ndarray], quadrants: Mapping[str,
     def draw(figure: "Figure") -> None:
         for place, (role, values) in enumerate(rewards.items()):
             angles = directions(values)
-            centre = _WIDTH * (place + 0.5) / len(rewards)
+            centre = WIDTH * (place + 0.5) / len(rewards)
             axes = _circle(figure, centre, top=66, diameter=106)
             _rose(axes, angles)
             axes.set_xticks(np.radians([0, 90, 180, 270]), [""] * 4)
@@ -118,14 +113,14 @@ def reward_directions(rewards: Mapping[str, np.ndarray], quadrants: Mapping[str,
                 _words(figure, centre + (66 if right else -66), 30 if upper else 176, lines, "right" if right else "left")
         _words(
             figure,
-            _WIDTH / 2,
+            WIDTH / 2,
             216,
             "Axes: reward of chosen, to the right, and of rejected, upwards.\n"
             "Dashed: both equal; below it, the role agrees with the human.\n"
             "Areas of bars are proportional to pairs; a ring says which share.",
         )
 
-    return _svg(draw, 250)
+    return _plain(svg(draw, 250, _STYLE, transparent=True))
 
 
 def theta_rose(first: Rose, others: list[Rose]) -> str:
@@ -137,19 +132,19 @@ def theta_rose(first: Rose, others: list[Rose]) -> str:
     end = 210 + 162 * rows
 
     def draw(figure: "Figure") -> None:
-        _theta_panel(figure, first, _WIDTH / 2, top=4, diameter=140)
+        _theta_panel(figure, first, WIDTH / 2, top=4, diameter=140)
         for number, rose in enumerate(others):
-            _theta_panel(figure, rose, _WIDTH * (0.25 + 0.5 * (number % 2)), top=210 + 162 * (number // 2), diameter=96)
+            _theta_panel(figure, rose, WIDTH * (0.25 + 0.5 * (number % 2)), top=210 + 162 * (number // 2), diameter=96)
         _words(
             figure,
-            _WIDTH / 2,
+            WIDTH / 2,
             end,
             "Theta: turn of (chosen, rejected) reward from control to aligned.\n"
             "Line: circular mean, as long as the resultant length (the rim is 1).\n"
             "Areas of bars are proportional to pairs; a ring says which share.",
         )
 
-    return _svg(draw, end + 36)
+    return _plain(svg(draw, end + 36, _STYLE, transparent=True))
 
 
 def _theta_panel(figure: "Figure", rose: Rose, centre: float, top: float, diameter: float) -> None:
@@ -168,7 +163,7 @@ def _theta_panel(figure: "Figure", rose: Rose, centre: float, top: float, diamet
 def _circle(figure: "Figure", centre: float, top: float, diameter: float) -> "PolarAxes":
     """A panel, placed in points from the left and the top."""
     height = figure.get_figheight() * 72
-    place = ((centre - diameter / 2) / _WIDTH, 1 - (top + diameter) / height, diameter / _WIDTH, diameter / height)
+    place = ((centre - diameter / 2) / WIDTH, 1 - (top + diameter) / height, diameter / WIDTH, diameter / height)
     return cast("PolarAxes", figure.add_axes(place, projection="polar"))
 
 
@@ -176,7 +171,7 @@ def _words(figure: "Figure", place: float, top: float, words: str, side: str = "
     """Lines from a place in points down: one text each, since only the reader's own font knows how long they are."""
     for number, line in enumerate(words.split("\n")):
         height = 1 - (top + number * _LINE) / (figure.get_figheight() * 72)
-        figure.text(place / _WIDTH, height, line, ha=cast(Any, side), va="top")
+        figure.text(place / WIDTH, height, line, ha=cast(Any, side), va="top")
 
 
 def _counted(angles: np.ndarray) -> str:
@@ -209,25 +204,7 @@ def _emptiest(heights: np.ndarray) -> int:
     return int(np.argmin(np.where(crossed, np.inf, around)))
 
 
-def _svg(draw: Callable[["Figure"], None], height: float) -> str:
-    """Draw a figure of a height in points; the same bytes each time, with no font but the reader's own."""
-    import matplotlib
-    from matplotlib.figure import Figure
-
-    # What a user or a machine set for other figures has no say in these.
-    with matplotlib.rc_context():
-        matplotlib.rcdefaults()
-        matplotlib.rcParams.update(_STYLE)
-        figure = Figure(figsize=(_WIDTH / 72, height / 72))
-        draw(figure)
-        stream = io.StringIO()
-        figure.savefig(stream, format="svg", transparent=True, metadata=dict.fromkeys(("Creator", "Date", "Format", "Type")))
-    lines = [line.rstrip() for line in stream.getvalue().splitlines()]
-    return _plain("\n".join(lines) + "\n")
-
-
-def _plain(svg: str) -> str:
-    """Name no font of a machine, say the colour of words in so many letters, and keep rules of style from other drawings of a page."""
-    svg = re.sub(r"font-family: [^;\"]*", "font-family: sans-serif", svg)
-    svg = re.sub(r" <defs>\n  <style.*</style>\n </defs>\n", "", svg)
-    return svg.replace('<g id="figure_1">', '<g id="figure_1" fill="#000000" stroke-linejoin="round" stroke-linecap="butt">', 1)
+def _plain(drawn: str) -> str:
+    """Say the colour of words in so many letters, and keep rules of style from other drawings of a page."""
+    drawn = re.sub(r" <defs>\n  <style.*</style>\n </defs>\n", "", drawn)
+    return drawn.replace('<g id="figure_1">', '<g id="figure_1" fill="#000000" stroke-linejoin="round" stroke-linecap="butt">', 1)

@@ -6,7 +6,7 @@ from typing import Any, NamedTuple
 import numpy as np
 
 from seal.agreement import with_interval
-from seal.uncertainty import ClusterBootstrap, percentiles
+from seal.uncertainty import ClusterBootstrap, percentiles, ratio
 
 
 class Statistic(NamedTuple):
@@ -25,13 +25,13 @@ def mean(values: np.ndarray, members: np.ndarray | None = None, missing: str = "
     counted = np.ones(values.shape, dtype=bool) if members is None else members
     kept = np.where(counted, values, 0.0)
     parts = np.stack([_by_pair(kept), _by_pair(counted)], axis=1)
-    return Statistic(parts, lambda totals: _ratio(totals[..., 0], totals[..., 1]), missing)
+    return Statistic(parts, lambda totals: ratio(totals[..., 0], totals[..., 1]), missing)
 
 
 def difference(values: np.ndarray, first: np.ndarray, second: np.ndarray, missing: str) -> Statistic:
     """The mean of values, [pairs], over the first group less that over the second, groups given by masks, [pairs]."""
     parts = np.stack([np.where(group, of_pair, 0.0) for group in (first, second) for of_pair in (values, 1.0)], axis=1)
-    return Statistic(parts, lambda totals: _ratio(totals[..., 0], totals[..., 1]) - _ratio(totals[..., 2], totals[..., 3]), missing)
+    return Statistic(parts, lambda totals: ratio(totals[..., 0], totals[..., 1]) - ratio(totals[..., 2], totals[..., 3]), missing)
 
 
 def correlation(first: np.ndarray, second: np.ndarray, missing: str) -> Statistic:
@@ -47,7 +47,7 @@ def correlation(first: np.ndarray, second: np.ndarray, missing: str) -> Statisti
         x_variance, y_variance = xx / n - (x / n) ** 2, yy / n - (y / n) ** 2
         varies = (x_variance > least[0]) & (y_variance > least[1])
         spreads = np.sqrt(np.where(varies, x_variance * y_variance, 0.0))
-        return np.asarray(np.clip(_ratio(np.where(varies, xy / n - x * y / n**2, np.nan), spreads), -1.0, 1.0))
+        return np.asarray(np.clip(ratio(np.where(varies, xy / n - x * y / n**2, np.nan), spreads), -1.0, 1.0))
 
     return Statistic(parts, of, missing)
 
@@ -118,10 +118,3 @@ def _figure(name: str, missing: str, value: float, resampled: np.ndarray, level:
 
 def _by_pair(values: np.ndarray) -> np.ndarray:
     return np.asarray(values.reshape(len(values), -1).sum(axis=1), dtype=float)
-
-
-def _ratio(part: np.ndarray, whole: np.ndarray) -> np.ndarray:
-    """NaN where the whole is 0."""
-    ratio = np.full(np.shape(part), np.nan)
-    np.divide(part, whole, out=ratio, where=np.not_equal(whole, 0))
-    return ratio

@@ -7,12 +7,11 @@ from typing import Any, NamedTuple
 
 from seal.errors import InputError
 from seal.language_models.batch_files import Body, Request
+from seal.language_models.quoting import quoted
 from seal.transcripts import Turn
 
 CHARACTERS_PER_TOKEN = 3
 """A low rate for English, as a span that is too long for its model is lost."""
-
-_ESCAPES = str.maketrans({character: f"\\u{ord(character):04x}" for character in "<[]"})
 
 
 class Options(NamedTuple):
@@ -92,9 +91,8 @@ def _ends(turns: Sequence[Turn], system: str, answer_tokens: int, context_tokens
 
 
 def as_data(turns: Sequence[Turn]) -> str:
-    """Wrap turns so that nothing in them can end them or open a turn of its own; see `label_requests.as_data`."""
-    content = {f"turn_{number}": {"role": turn.role, "text": turn.content} for number, turn in enumerate(turns, start=1)}
-    return json.dumps(content, ensure_ascii=False).translate(_ESCAPES)
+    """Wrap turns so that nothing in them can end them or open a turn of its own; see `quoted`."""
+    return quoted({f"turn_{number}": {"role": turn.role, "text": turn.content} for number, turn in enumerate(turns, start=1)})
 
 
 def turns_of(body: Body) -> list[Turn]:

@@ -151,7 +151,7 @@ def _column(path: str | Path, column: str, cells: pd.Series) -> np.ndarray:
         return cells.to_numpy(dtype=object)
     if feature:
         allowed = {"True": True, "False": False} if feature in BOOLEANS else {value: value for value in values(feature)}
-        known = {**allowed, "": None}
+        known = {**allowed, **{value.lower(): label for value, label in allowed.items()}, "": None}
         expected = f"{', '.join(allowed)}, or nothing where there is no label"
         bad = ~cells.isin(list(known))
         read = np.array([known.get(cell) for cell in cells], dtype=object)

@@ -123,7 +123,7 @@ class ClusterBootstrap:
         below = [middle.below[:, None] for middle in middles]
         totals = self.totals(np.concatenate([self.sums(means), *below], axis=1))
         size, sums, under = np.split(totals, [1, 1 + len(means)], axis=1)
-        found = [_ratio(column, size[:, 0]) for column in sums.T]
+        found = [ratio(column, size[:, 0]) for column in sums.T]
         found += [self._medians(middle, size[:, 0], least) for middle, least in zip(middles, under.T, strict=True)]
         return [percentiles(values, self.level) for values in found]
 
@@ -139,7 +139,7 @@ class ClusterBootstrap:
         sums = [np.bincount(self.codes[members], values[members], self.clusters) for members in groups]
         sizes, totals = np.split(self.totals(np.concatenate([counts, np.stack(sums, axis=1)], axis=1)), 2, axis=1)
         return [
-            percentiles(_ratio(total, size), self.level) if clusters > 1 else NO_INTERVAL
+            percentiles(ratio(total, size), self.level) if clusters > 1 else NO_INTERVAL
             for total, size, clusters in zip(totals.T, sizes.T, (counts > 0).sum(axis=0), strict=True)
         ]
 
@@ -283,11 +283,11 @@ def _middle(values: np.ndarray, codes: np.ndarray, clusters: int) -> _Middle:
     return _Middle(values[order], ordered, start, end, np.bincount(ordered[:start], minlength=clusters))
 
 
-def _ratio(part: np.ndarray, whole: np.ndarray) -> np.ndarray:
-    """NaN where the whole is 0."""
-    ratio = np.full(np.shape(part), np.nan)
-    np.divide(part, whole, out=ratio, where=np.not_equal(whole, 0))
-    return ratio
+def ratio(part: np.ndarray, whole: np.ndarray) -> np.ndarray:
+    """Part by whole, broadcast against each other; NaN where the whole is 0."""
+    found = np.full(np.broadcast_shapes(np.shape(part), np.shape(whole)), np.nan)
+    np.divide(part, whole, out=found, where=np.not_equal(whole, 0))
+    return found
 
 
 def percentiles(values: np.ndarray, level: float) -> Resampled:

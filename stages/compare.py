@@ -82,7 +82,8 @@ def main(arguments: Arguments) -> None:
         raise AssertionError("rows were lost")
     write_csv(arguments.out, scored)
     write_json(arguments.check, {"model": arguments.model, "pairs": len(table), "pairs_scored": len(scored), **report})
-    print(f"{len(scored)} pairs scored, agreement {scored['agreement'].mean():.3f}", file=sys.stderr)
+    agreement = f", agreement {scored['agreement'].mean():.3f}" if len(scored) else ""
+    print(f"{len(scored)} pairs scored{agreement}", file=sys.stderr)
 
 
 def _base(model: Any) -> Dict[str, str]:
@@ -95,7 +96,7 @@ def _figures(arguments: Arguments, texts: List[str], row_ids: np.ndarray) -> Tup
     if arguments.model == LENGTH:
         return length_rewards(texts)[:, None], {"texts": len(set(texts))}
     from seal import parity
-    from seal.engine import on_ray, reward_models, scoring
+    from seal.engine import inputs, on_ray, reward_models, scoring
     from seal.engine.summaries import Summary
     from seal.journal import Journal
 
@@ -108,6 +109,8 @@ def _figures(arguments: Arguments, texts: List[str], row_ids: np.ndarray) -> Tup
     summary = Summary(model.head, arguments.score, arguments.alpha, arguments.quantile_definition)
     known = _known(arguments, model.head != "base")
     unique = list(dict.fromkeys(texts))
+    spelled = inputs.spelled(model.tokenizer, unique)
+    _refuse_ends_within(arguments, model, spelled)
     new = [text for text in unique if text not in known]
     # By the place of the pairs, too: what was scored for another table, in other batches, may differ in a reward's last digit.
     with Journal(command_line.work("compare") / f"{fingerprint(model.fingerprint(), arguments.pairs)}.jsonl") as journal:
@@ -132,11 +135,23 @@ def _figures(arguments: Arguments, texts: List[str], row_ids: np.ndarray) -> Tup
         "texts_known": len(unique) - len(new),
         "texts_with_turns_dropped": int((scored.turns_dropped > 0).sum()) + sum(item.turns_dropped > 0 for item in again),
         "responses_cut": int((scored.tokens_cut > 0).sum()) + sum(item.tokens_cut > 0 for item in again),
+        "texts_with_special_tokens": len(spelled),
         "parity": check._asdict(),
     }
     if arguments.outputs:
         _write_outputs(arguments.outputs, row_ids, texts, dict(zip(new, scored.outputs, strict=True)), model.width)
     return figures, report
+
+
+def _refuse_ends_within(arguments: Arguments, model: Any, spelled: List[str]) -> None:
+    """Refuse what would end a text within it, where the reward is read at its end, as BART and its like have it."""
+    end = model.tokenizer.eos_token
+    ended = [text for text in spelled if model.model.config.is_encoder_decoder and end in text]
+    if ended:
+        raise InputError(
+            f"{arguments.pairs}: {len(ended)} texts hold {end}, the first one starts with {ended[0].strip()[:60]!r}, and {arguments.model} "
+            "reads its reward where it stands; leave these pairs out, or take another model"
+        )
 
 
 def _refuse_unread(arguments: Arguments) -> None:

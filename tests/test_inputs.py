@@ -233,3 +233,21 @@ def test_a_limit_that_leaves_no_room_for_text_is_refused(format: inputs.Format, 
 def test_a_text_of_line_breaks_alone_is_read_in_linear_time() -> None:
     """Not timed: with a quadratic pattern this would take an hour."""
     assert transcripts.parse("Human: a" + "\n" * 500_000 + "b\n\nAssistant: c")[1].content == "c"
+
+
+def test_a_special_token_in_so_many_letters_is_found() -> None:
+    texts = ["[sep] and [ SEP ]", "a [SEP] b", "[[CLS]]", END, "<|endoftext"]
+    assert inputs.spelled(BERT, texts) == ["a [SEP] b", "[[CLS]]"]
+    assert inputs.spelled(LLAMA, texts) == [END]
+    # These are the texts in which the tokenizers themselves find such a token.
+    for tokenizer in (BERT, LLAMA):
+        special = set(tokenizer.all_special_ids) - {tokenizer.unk_token_id}
+        read = [text for text in texts if special & set(tokenizer(text, add_special_tokens=False)["input_ids"])]
+        assert inputs.spelled(tokenizer, texts) == read
+
+
+def test_a_tokenizer_that_splits_special_tokens_reads_letters() -> None:
+    tokenizer = tiny_models.tokenizer("gpt2")
+    tokenizer.split_special_tokens = True
+    assert tokenizer.eos_token_id not in tokenizer(f"a {END} b")["input_ids"]
+    assert inputs.spelled(tokenizer, [f"a {END} b"]) == []

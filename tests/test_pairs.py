@@ -1,5 +1,6 @@
 """The table of pairs on disk."""
 
+from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any
 
@@ -117,6 +118,21 @@ def test_a_column_of_another_type_is_told(tmp_path: Path, column: str, values: l
     message = complaint(tmp_path / "a.parquet")
     assert message.startswith(f", column {column}: found {kind}")
     assert message.endswith(f"), expected {expected}; run stages/prepare.py to write it")
+
+
+@pytest.mark.parametrize(
+    ("column", "values", "kind", "expected"),
+    [
+        ("row_id", [True, False, True], "bool", "whole numbers"),
+        ("row_id", [datetime(2026, 1, day, tzinfo=UTC) for day in (1, 2, 3)], "timestamp[us, tz=UTC]", "whole numbers"),
+        ("rejected_text", [False, False, True], "bool", "texts"),
+    ],
+)
+def test_what_is_neither_number_nor_text_is_not_taken_for_one(
+    tmp_path: Path, column: str, values: list[Any], kind: str, expected: str
+) -> None:
+    parquet.write_table(pa.table(table().to_dict("list") | {column: values}), tmp_path / "a.parquet")
+    assert complaint(tmp_path / "a.parquet") == f", column {column}: found {kind}, expected {expected}; run stages/prepare.py to write it"
 
 
 @pytest.mark.parametrize("kind", [pa.large_string(), pa.string_view(), pa.dictionary(pa.int32(), pa.string())], ids=str)

@@ -275,6 +275,12 @@ def test_a_file_may_lack_the_agreements(tmp_path: Path) -> None:
     assert rewrites.read(file(tmp_path, cells(), columns=columns)).to_dict("records") == [PAIR_7]
 
 
+def test_labels_may_be_spelled_as_json_has_them(tmp_path: Path) -> None:
+    given = {column: cell.lower() for column, cell in cells().items() if cell in ("True", "False") and "_is_" in column}
+    assert set(given.values()) == {"true", "false"}
+    assert rewrites.read(file(tmp_path, cells(**given))).to_dict("records") == [PAIR_7]
+
+
 def test_a_table_without_rows_is_read_as_one(tmp_path: Path) -> None:
     back = rewrites.read(file(tmp_path))
     assert (len(back), list(back.columns)) == (0, rewrites.COLUMNS)

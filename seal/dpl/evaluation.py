@@ -15,7 +15,7 @@ import pandas as pd
 from seal.agreement import with_interval
 from seal.dpl.distributions import Rewards
 from seal.resampling import Statistic, mean, resolved
-from seal.uncertainty import ClusterBootstrap, exact_mcnemar, wilson
+from seal.uncertainty import ClusterBootstrap, exact_mcnemar, ratio, wilson
 
 ALPHAS = (0.001, 0.002, 0.005, 0.01, 0.02, 0.05, 0.1, 0.2, 0.3, 0.4, 0.5)
 """Probabilities of a reward below the risk-averse score, for the sweep."""
@@ -126,8 +126,7 @@ def r2(means: np.ndarray, stds: np.ndarray) -> dict[str, Statistic]:
 
     def explained(totals: np.ndarray) -> np.ndarray:
         of_means, hidden = variances(totals)
-        both = of_means + hidden
-        return np.asarray(np.divide(of_means, both, out=np.full(np.shape(both), np.nan), where=both > 0))
+        return ratio(of_means, of_means + hidden)
 
     return {
         "r2": Statistic(parts, explained, "the rewards do not vary at all"),

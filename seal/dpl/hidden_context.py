@@ -15,7 +15,7 @@ from seal import agreement
 from seal.agreement import with_interval
 from seal.imprint import Report
 from seal.resampling import undefined
-from seal.uncertainty import NO_INTERVAL, ClusterBootstrap, percentiles
+from seal.uncertainty import NO_INTERVAL, ClusterBootstrap, percentiles, ratio
 
 DECILES = 10
 
@@ -181,7 +181,7 @@ class Comparisons(NamedTuple):
     @property
     def shares(self) -> np.ndarray:
         """[1 + resamples] won of made, NaN where none is made."""
-        return np.asarray(np.divide(self.won, self.made, out=np.full(len(self.made), np.nan), where=self.made > 0))
+        return ratio(self.won, self.made)
 
 
 class Compared:

@@ -76,6 +76,19 @@ def encode(tokenizer: Any, texts: Sequence[str], format: Format, limit: int | No
     return inputs
 
 
+def spelled(tokenizer: Any, texts: Sequence[str]) -> list[str]:
+    """The texts, in order, in which a special token of the model stands letter by letter, such as `</s>` or `<|im_end|>`.
+
+    The model reads the token there, as it did when it was trained and does wherever else it is used. So such a text may end before its
+    end, or open a turn of its own.
+    """
+    if getattr(tokenizer, "split_special_tokens", False):
+        return []
+    special = {*tokenizer.all_special_tokens, *(token.content for token in tokenizer.added_tokens_decoder.values() if token.special)}
+    first = {token[0] for token in special}  # a look for these spares nearly all texts the look for hundreds of tokens
+    return [text for text in texts if any(letter in text for letter in first) and any(token in text for token in special)]
+
+
 def split_pair(text: str) -> tuple[str, str]:
     """Split a transcript before the last `Assistant:` anywhere in it; the first part is empty where there is none."""
     pivot = max(text.rfind("Assistant:"), 0)

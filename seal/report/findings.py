@@ -101,9 +101,11 @@ def reading(role: str, found: Figures) -> Finding:
         else f"{role} read all of {things(texts, 'text')}."
     )
     limit = f"Its limit is {count(scoring.get('limit'))} tokens. " if scoring.get("limit") else ""
+    spelled = scoring.get("texts_with_special_tokens")
+    special = f"In {things(spelled, 'text')} a special token of the model stands letter by letter, and is read as such. " if spelled else ""
     return Finding(
         claim,
-        f"{limit}Scored again, each alone in full precision, {things(parity.get('texts'), 'text')} differ by "
+        f"{limit}{special}Scored again, each alone in full precision, {things(parity.get('texts'), 'text')} differ by "
         f"{number(parity.get('largest_difference'))} at most. Allowed are {number(parity.get('tolerance'))} standard deviations of the "
         f"reward, each {number(parity.get('reward_std'))}.",
         (scoring,),

@@ -1,19 +1,16 @@
 """What models have learned of the made-up worlds of `environments`, drawn as SVG. Same values, same bytes; no LaTeX, and no font but the
 reader's own."""
 
-import io
-import re
-from collections.abc import Callable, Mapping
-from typing import TYPE_CHECKING, Any
+from collections.abc import Mapping
+from typing import TYPE_CHECKING
 
 import numpy as np
+
+from seal.svg import svg
 
 if TYPE_CHECKING:
     from matplotlib.axes import Axes
     from matplotlib.figure import Figure
-
-_WIDTH = 316
-"""Points, at which the words have the size of those of a telephone."""
 
 _MEAN = "#0072B2"  # these are told apart by colour-blind readers, and seen on white and on black
 _BORDA = "#D55E00"
@@ -22,12 +19,7 @@ _EXPECTED = "#009E73"
 _SHADES = 8
 """Of a map of the unit square."""
 
-_STYLE: dict[Any, Any] = {
-    "svg.hashsalt": "seal",
-    "svg.fonttype": "none",  # text stays text
-    "font.size": 8,
-    "axes.titlesize": 8,
-}
+_STYLE = {"axes.titlesize": 8}
 
 
 def curves(states: np.ndarray, truth: Mapping[str, np.ndarray], learned: Mapping[str, tuple[np.ndarray, np.ndarray]]) -> str:
@@ -64,7 +56,7 @@ def curves(states: np.ndarray, truth: Mapping[str, np.ndarray], learned: Mapping
                 figure.legend(*axes.get_legend_handles_labels(), loc="lower center", frameon=False)
         figure.subplots_adjust(left=0.12, right=0.98, top=1 - 16 / _height(figure), bottom=74 / _height(figure), hspace=0.3)
 
-    return _svg(draw, 90 + 100 * len(learned))
+    return svg(draw, 90 + 100 * len(learned), _STYLE)
 
 
 def maps(side: int, panels: Mapping[str, np.ndarray]) -> str:
@@ -85,7 +77,7 @@ def maps(side: int, panels: Mapping[str, np.ndarray]) -> str:
             axes.set(xlabel="x", ylabel="y", aspect="equal", xlim=(0, 1), ylim=(0, 1), xticks=[0, 1], yticks=[0, 1])
         figure.subplots_adjust(left=0.08, right=0.98, top=1 - 16 / _height(figure), bottom=26 / _height(figure), hspace=0.5, wspace=0.2)
 
-    return _svg(draw, 40 + 150 * rows)
+    return svg(draw, 40 + 150 * rows, _STYLE)
 
 
 def _map(axes: "Axes", middles: np.ndarray, values: np.ndarray) -> None:
@@ -98,20 +90,3 @@ def _map(axes: "Axes", middles: np.ndarray, values: np.ndarray) -> None:
 
 def _height(figure: "Figure") -> float:
     return float(figure.get_figheight() * 72)
-
-
-def _svg(draw: Callable[["Figure"], None], height: float) -> str:
-    """Draw a figure of a height in points; the same bytes each time, with no font but the reader's own."""
-    import matplotlib
-    from matplotlib.figure import Figure
-
-    # What a user or a machine set for other figures has no say in these.
-    with matplotlib.rc_context():
-        matplotlib.rcdefaults()
-        matplotlib.rcParams.update(_STYLE)
-        figure = Figure(figsize=(_WIDTH / 72, height / 72))
-        draw(figure)
-        stream = io.StringIO()
-        figure.savefig(stream, format="svg", metadata=dict.fromkeys(("Creator", "Date", "Format", "Type")))
-    lines = [line.rstrip() for line in stream.getvalue().splitlines()]
-    return re.sub(r"font-family: [^;\"]*", "font-family: sans-serif", "\n".join(lines) + "\n")
