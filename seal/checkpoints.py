@@ -3,8 +3,9 @@
 import importlib
 import importlib.util
 import os
+from dataclasses import dataclass
+from functools import cached_property
 from pathlib import Path
-from typing import NamedTuple
 
 from seal.errors import InputError
 from seal.files import folder_fingerprint
@@ -17,7 +18,8 @@ _PICKLED = ["*.bin"]
 _NOT_THE_MODEL = ["*/*", "training_args*", "optimizer*", "scheduler*"]
 
 
-class Checkpoint(NamedTuple):
+@dataclass(frozen=True)
+class Checkpoint:
     """A model's files in a local folder."""
 
     name: str
@@ -28,7 +30,11 @@ class Checkpoint(NamedTuple):
 
     def fingerprint(self) -> str:
         """Changes when the model does."""
-        return self.revision or folder_fingerprint(self.folder)
+        return self.revision or self._files
+
+    @cached_property
+    def _files(self) -> str:
+        return folder_fingerprint(self.folder)  # which reads all weights, so once is enough
 
 
 def locate(name: str, revision: str = "") -> Checkpoint:

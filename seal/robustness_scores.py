@@ -84,14 +84,15 @@ def fits(flips: Flips, misaligned: np.ndarray, population: np.ndarray, level: fl
 
 
 def summary(fit: Fit, level: float) -> dict[str, Any]:
-    """Counts of a fit, of its coefficients, and of those that are significant: whose p after Holm's adjustment is below 1 - level.
+    """Counts of a fit, of its coefficients, of those that have a test, and of those that are significant: whose p after Holm's adjustment
+    is below 1 - level.
 
-    Both are null with the reason where the fit has no scores.
+    All three are null with the reason where the fit has no scores.
     """
     if fit.scores is None:
-        return {**fit.counts, "coefficients": None, "significant": None, "reason": fit.reason}
-    significant = sum(score["p_holm"] is not None and score["p_holm"] < 1 - level for score in fit.scores)
-    return {**fit.counts, "coefficients": len(fit.scores), "significant": significant}
+        return {**fit.counts, "coefficients": None, "tested": None, "significant": None, "reason": fit.reason}
+    tested = [score["p_holm"] for score in fit.scores if score["p_holm"] is not None]
+    return {**fit.counts, "coefficients": len(fit.scores), "tested": len(tested), "significant": sum(p < 1 - level for p in tested)}
 
 
 def _one_at_a_time(flips: Flips, misaligned: np.ndarray, population: np.ndarray, level: float) -> Fit:

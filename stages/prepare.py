@@ -68,6 +68,9 @@ def _check(arguments: Arguments) -> None:
         raise InputError("source file without files; name one or more with --files")
     if arguments.source == "hub" and not arguments.name:
         raise InputError("source hub without a name; name the data set with --name")
+    for given, source in (("files", "file"), ("name", "hub")):
+        if getattr(arguments, given) and arguments.source != source:
+            raise InputError(f"{given} is given, and source is {arguments.source}; set source {source} to read it, or leave {given} out")
     for name, count in (("limit", arguments.limit), ("sample", arguments.sample)):
         if count < 0:
             raise InputError(f"{name} is {count}; expected 0 for all, or a number of rows")

@@ -20,7 +20,6 @@ import numpy as np
 import pandas as pd
 
 from seal import pairs, rewrite_requests, rewriters, transcripts, versions
-from seal.drawing import draw
 from seal.errors import InputError
 from seal.files import text_hash, write_csv, write_json, write_text
 from seal.journal import Journal
@@ -30,6 +29,7 @@ from seal.language_models.batch_files import Body, Pending, Request
 from seal.pairs import PREFERENCES
 from seal.rewrite_requests import Options
 from seal.rewriters import RULES, Bounds, Rewrite, Text
+from seal.sampling import draw
 from seal.trivial import trivial
 from seal.versions import ORIGINAL, REWRITTEN, SECOND, TRIVIAL
 

@@ -15,7 +15,6 @@ from typing import Callable, Iterator, List, Literal
 import pandas as pd
 
 from seal import label_requests, labelers, pairs, taxonomy
-from seal.drawing import draw
 from seal.errors import InputError
 from seal.features import FEATURES
 from seal.files import text_hash, write_csv, write_json, write_text
@@ -24,6 +23,7 @@ from seal.label_requests import Options
 from seal.language_models import answers as raw
 from seal.language_models import attempts, cost
 from seal.language_models.batch_files import Pending, Request
+from seal.sampling import draw
 
 
 @dataclass(frozen=True)

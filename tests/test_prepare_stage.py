@@ -251,6 +251,9 @@ def test_a_mistake_ends_the_stage_with_one_line_and_a_status(tmp_path: Path, fla
     ("flags", "told"),
     [
         (("--source", "file"), "source file without files; name one or more with --files"),
+        (("--files", "mine.jsonl"), "files is given, and source is sample; set source file to read it, or leave files out"),
+        (("--source", "hub", "--name", "a/b", "--files", "a.csv"), "files is given, and source is hub; set source file to read it"),
+        (("--source", "file", "--files", "a.csv", "--name", "a/b"), "name is given, and source is file; set source hub to read it"),
         (("--source", "hub"), "source hub without a name; name the data set with --name"),
         (("--source", "hub", "--name", "a/b"), "without a revision"),
         (("--limit", "-1"), "limit is -1"),

@@ -113,7 +113,7 @@ def test_ties_everywhere_agree_nowhere_and_nothing_is_at_risk() -> None:
     assert found["correlation"]["chosen"]["pearson"] is None
     assert found["correlation"]["chosen"]["pearson_reason"] == "the original reward is the same for all 12 texts"
     at_risk = fits(measures, "at_risk")
-    assert at_risk["one_at_a_time"] == {"coefficients": 0, "significant": 0}
+    assert at_risk["one_at_a_time"] == {"coefficients": 0, "tested": 0, "significant": 0}
     assert scores(measures, "one_at_a_time", "at_risk") == {}
     assert at_risk["linear"]["reason"] == "no label flips on these pairs"
     score = scores(measures, "one_at_a_time")["helpful", "chosen", 1]

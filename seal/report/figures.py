@@ -16,6 +16,7 @@ MIN_PROMPTS = 10
 CONTROL, ALIGNED, LENGTH = "control", "aligned", "length"
 
 HELD_OUT = ("by_part", "held-out")
+SCALED_MARGIN = "change_of_scaled_margin"
 
 GAMMAS = {"c": "chosen", "r": "rejected", "i": "neither"}
 """Which text the labeler prefers."""
@@ -229,7 +230,7 @@ def reason_in_brackets(figures: Figures) -> str:
 
 def as_sentence(words: str) -> str:
     """Words that begin a sentence; the names of roles stay as they are."""
-    return words.replace("it", "It", 1) if words.startswith("it cannot") else words
+    return words[0].upper() + words[1:] if words.startswith(("it cannot", "from control")) else words
 
 
 def no_finding(what: str, reason: Any, *sources: Figures) -> Finding:

@@ -32,6 +32,7 @@ def all_findings(audit: Audit) -> list[Chapter]:
     aligned = audit.imprint.get(ALIGNED)
     resistance = audit.resistance.get(ALIGNED)
     by_role = [resistance_of(role, found) for role, found in audit.resistance.items()]
+    compared = [comparison(each, significant, len(audit.pairwise)) for each in audit.pairwise]
     imprint = (
         [
             *(imprint_of(aligned, aim, significant) for aim in ("target", "spoiler", "other")),
@@ -44,7 +45,7 @@ def all_findings(audit: Audit) -> list[Chapter]:
         else []
     )
     return [
-        Chapter("Agreement with the human choice", [*by_role, *(comparison(each, significant) for each in audit.pairwise)]),
+        Chapter("Agreement with the human choice", [*by_role, *compared]),
         Chapter(
             "What became of the pairs",
             [
@@ -123,14 +124,17 @@ def coverage(labelers: Figures, robustness: Figures) -> Finding:
     if rewriting:
         claim += f"; {count(rewriting.get('pairs_rewritten'))} of {things(rewriting.get('pairs_drawn'), 'drawn pair')} could be reworded"
         evidence += (
-            f" Of the drawn pairs {count(rewriting.get('pairs_invalid'))} could not be reworded{_reasons(rewriting.get('reasons'))}."
+            f" Of the drawn pairs {count(rewriting.get('pairs_invalid'))} could not be reworded"
+            f"{_reasons(rewriting.get('reasons'), 'texts by reason: ')}. Of {things(rewriting.get('pairs_drawn_for_noise'), 'pair')} drawn "
+            f"for the noise floor {count(rewriting.get('pairs_rewritten_twice'))} were reworded a second time and "
+            f"{count(rewriting.get('pairs_changed_trivially'))} changed in a way that means nothing."
         )
         sources.append(rewriting)
     return Finding(f"{claim}.", evidence, tuple(sources))
 
 
-def _reasons(reasons: Any) -> str:
-    return f" ({', '.join(f'{reason}: {count(number)}' for reason, number in reasons.items())})" if reasons else ""
+def _reasons(reasons: Any, what: str = "") -> str:
+    return f" ({what}{', '.join(f'{reason}: {count(number)}' for reason, number in reasons.items())})" if reasons else ""
 
 
 def cost(labelers: Figures, robustness: Figures, costs: Sequence[Figures]) -> Finding:

@@ -48,7 +48,7 @@ def imprint_of(found: Figures, aim: str, significant: float) -> Finding:
 def _rewards(told: Mapping[int, Sequence[str]], what_stays: str = "") -> str:
     more, less, unknown = (f"{len(told[sign]) or 'none'}{names_in_brackets(told[sign])}" for sign in (1, -1, 0))
     ending = f"; of {unknown.partition(' ')[0]} no effect can be shown" if told[0] else ""
-    return f"rewards {more} and penalises {less}{what_stays}{ending}"
+    return f"can be shown to reward {more} and to penalise {less}{what_stays}{ending}"
 
 
 def _stay(told: Mapping[int, list[str]], beside: Figures, significant: float) -> list[str]:
@@ -109,8 +109,8 @@ def beyond_features(found: Figures) -> Finding:
     if fit.get("estimate") is None:
         return no_finding("What being chosen earns beyond the features", fit.get("reason"), fit)
     claim = {
-        1: "Being the chosen text earns reward from aligned beyond all that the labels say.",
-        -1: "Being the chosen text costs reward from aligned beyond all that the labels say.",
+        1: "On pairs of all parts, its training's too, being the chosen text earns reward from aligned beyond all that the labels say.",
+        -1: "On pairs of all parts, its training's too, being the chosen text costs reward from aligned beyond all that the labels say.",
         0: "Whether being the chosen text earns reward from aligned beyond the labels cannot be shown.",
     }[tells(fit, "in_sd", found)]
     return Finding(
@@ -130,8 +130,8 @@ def change_of_imprint(found: Figures, significant: float) -> Finding:
     told = told_by_holm(features, significant)
     more, less = (f"{things(len(told[sign]), 'feature') if told[sign] else 'no feature'}" for sign in (1, -1))
     claim = (
-        f"By the labeler's labels as they are, from control to aligned {more} came to earn more{names_in_brackets(told[1])} "
-        f"and {less} less{names_in_brackets(told[-1])}"
+        f"By the labeler's labels as they are, from control to aligned {more} can be shown to have come to earn "
+        f"more{names_in_brackets(told[1])}, and {less} less{names_in_brackets(told[-1])}"
         f"{f'; of {len(told[0])} no change can be shown' if told[0] else ''}."
     )
     aims = {name: of.get("aim") for name, of in (found.get("within_pair", "features") or {}).items()}

@@ -7,6 +7,7 @@ from seal.report.figures import (
     HELD_OUT,
     HELD_OUT_OR_NOT,
     REJECTED_MINUS_CHOSEN,
+    SCALED_MARGIN,
     Figures,
     Finding,
     agrees_more,
@@ -30,27 +31,30 @@ def regimes(found: Figures) -> Finding:
     everything, held_out = found.at("all"), found.at(*HELD_OUT)
     if not everything.get("pairs"):
         return no_finding("Alignment regimes", None, everything)
-    shares = [f"{shown_share(everything.at(name), 'share')} {words}" for name, words in zip(REGIMES, _BECAME, strict=True)]
-    claim = (
-        f"From control to aligned {percent(everything.get('got_aligned', 'share'))} of the pairs got aligned, and "
-        f"{percent(everything.get('reversed_alignment', 'share'))} were reversed."
-    )
     gained = {
         1: "more got aligned than were reversed",
         -1: "more were reversed than got aligned",
         0: "which of the two is more cannot be shown",
     }
-    evidence = (
-        f"Of {things(everything.get('pairs'), 'pair')}: {listed(shares)}. Agreement moved by "
-        f"{shown_points(everything, 'agreement_gained')}: {gained[tells(everything, 'agreement_gained', everything)]}."
-    )
+
+    def became(of: Figures) -> str:
+        got, lost = (percent(of.get(name, "share")) for name in ("got_aligned", "reversed_alignment"))
+        return f"from control to aligned {got} of the pairs got aligned, and {lost} were reversed"
+
+    def said(of: Figures) -> str:
+        shares = [f"{shown_share(of.at(name), 'share')} {words}" for name, words in zip(REGIMES, _BECAME, strict=True)]
+        return (
+            f"of {things(of.get('pairs'), 'pair')} {listed(shares)}. Agreement moved by {shown_points(of, 'agreement_gained')}: "
+            f"{gained[tells(of, 'agreement_gained', of)]}."
+        )
+
     if not held_out.get("pairs"):
-        return Finding(claim, evidence, (everything,))
-    evidence += (
-        f" Held out: by {shown_points(held_out, 'agreement_gained')} on {things(held_out.get('pairs'), 'pair')}: "
-        f"{gained[tells(held_out, 'agreement_gained', held_out)]}."
+        return Finding(held_out_first(None, became(everything)), f"In all: {said(everything)}", (everything,))
+    return Finding(
+        held_out_first(became(held_out), became(everything)),
+        f"Held out: {said(held_out)} On all pairs, {HELD_OUT_OR_NOT}: {said(everything)}",
+        (held_out, everything),
     )
-    return Finding(claim, evidence, (everything, held_out))
 
 
 def resistance_by_gamma(found: Figures) -> Finding:
@@ -144,28 +148,41 @@ def _holm(figures: Figures) -> str:
 
 
 def reward_shift(found: Figures) -> Finding:
-    """How margins and the angle theta moved from control to aligned."""
+    """How margins and the angle theta moved from control to aligned.
+
+    Each role's margin is taken in its own standard deviations: beside a role of large rewards that of small ones would hardly count.
+    """
     everything, held_out = found.at("all"), found.at("held_out")
-    margin, theta = everything.at("change_of_margin"), everything.at("theta")
+    margin, theta = everything.at(SCALED_MARGIN), everything.at("theta")
     if margin.get("mean") is None:
         reason = margin.get("mean_reason") or margin.get("median_reason")
         return no_finding("Reward shift", reason, everything)
-    moved = {
-        1: "From control to aligned the margins moved towards the human.",
-        -1: "From control to aligned the margins moved away from the human.",
-        0: "Whether the margins moved towards the human or away from it, from control to aligned, cannot be shown.",
-    }[tells(margin, "mean", everything)]
-    evidence = (
-        f"Mean change of margin, in its standard deviations: {shown_value(margin, 'mean', change)} on "
-        f"{things(everything.get('pairs'), 'pair')}; positive on {shown_share(margin, 'share_positive')}."
-    )
+
+    def verdict(of: Figures) -> str:
+        return {
+            1: "from control to aligned the margins moved towards the human",
+            -1: "from control to aligned the margins moved away from the human",
+            0: "it cannot be shown whether the margins moved towards the human or away from it, from control to aligned",
+        }[tells(of.at(SCALED_MARGIN), "mean", of)]
+
+    def moved(of: Figures) -> str:
+        return (
+            f"{shown_value(of.at(SCALED_MARGIN), 'mean', change)} on {things(of.get('pairs'), 'pair')}; positive on "
+            f"{shown_share(of.at(SCALED_MARGIN), 'share_positive')}."
+        )
+
+    evidence = "Mean change of margin, each role's in its own standard deviations: "
     sources = [margin, everything.at("pairs"), theta]
-    if held_out.get("pairs") and held_out.get("change_of_margin", "mean") is not None:
-        evidence += f" Held out: {shown_value(held_out.at('change_of_margin'), 'mean', change)} on {things(held_out.get('pairs'), 'pair')}."
-        sources += [held_out.at("change_of_margin"), held_out.at("pairs")]
+    if held_out.get("pairs") and held_out.get(SCALED_MARGIN, "mean") is not None:
+        claim = held_out_first(verdict(held_out), verdict(everything))
+        evidence += f"held out {moved(held_out)} On all pairs, {HELD_OUT_OR_NOT}: {moved(everything)}"
+        sources += [held_out.at(SCALED_MARGIN), held_out.at("pairs")]
+    else:
+        claim = held_out_first(None, verdict(everything))
+        evidence += moved(everything)
     if theta.get("circular_mean") is not None:
         evidence += (
             f" Circular mean of the angle theta: {shown_value(theta, 'circular_mean')} degrees, resultant length "
             f"{shown_value(theta, 'resultant_length')}; its sign alone says nothing of the human."
         )
-    return Finding(moved, evidence, tuple(sources))
+    return Finding(claim, evidence, tuple(sources))

@@ -6,7 +6,7 @@ from seal.report.figures import (
     Figures,
     Finding,
     agrees_more,
-    as_sentence,
+    held_out_first,
     no_finding,
     shown_mcnemar,
     shown_points,
@@ -40,26 +40,26 @@ def resistance_of(role: str, found: Figures) -> Finding:
     return Finding(f"{claim}.", f"{evidence} {where} {than_a_coin}.", (everything, held_out) if held_out.get("pairs") else (everything,))
 
 
-def comparison(found: Figures, significant: float) -> Finding:
-    """Which of two roles agrees with the human more often, on the same pairs."""
+def comparison(found: Figures, significant: float, comparisons: int = 1) -> Finding:
+    """Which of two roles agrees with the human more often, on the same pairs; one of so many comparisons, which share `significant`."""
     first, second = found.get("first"), found.get("second")
     everything, held_out = found.at("all"), found.at(*HELD_OUT)
     if not everything.get("pairs"):
         return no_finding(f"{first} against {second}", None, everything)
-    verdict = who_agrees_more(first, second, agrees_more(everything, significant))
+
+    def verdict(of: Figures) -> str:
+        return who_agrees_more(first, second, agrees_more(of, significant / comparisons))
+
+    note = f"{BOTH_SAY_SO} All comparisons share the test's level (Bonferroni's correction)." if comparisons > 1 else BOTH_SAY_SO
     shares = f"{percent(everything.get('first_agreement'))} against {percent(everything.get('second_agreement'))}"
     only_first, only_second = (count(everything.get(name)) for name in ("only_first_agrees", "only_second_agrees"))
     evidence = (
-        f"{shares}: {shown_points(everything, 'difference')} on {things(everything.get('pairs'), 'pair')}. Only {first} agrees on "
-        f"{only_first}, only {second} on {only_second}: {shown_mcnemar(everything)}."
+        f"On all pairs {shares}: {shown_points(everything, 'difference')} on {things(everything.get('pairs'), 'pair')}. Only {first} "
+        f"agrees on {only_first}, only {second} on {only_second}: {shown_mcnemar(everything)}."
     )
     if not held_out.get("pairs"):
-        return Finding(f"{as_sentence(verdict)}.", f"{evidence} {BOTH_SAY_SO}", (everything,))
-    same = agrees_more(everything, significant) == agrees_more(held_out, significant)
-    apart = f"On held-out pairs {who_agrees_more(first, second, agrees_more(held_out, significant))}."
+        return Finding(held_out_first(None, verdict(everything)), f"{evidence} {note}", (everything,))
     evidence += (
-        f" Held out: {shown_points(held_out, 'difference')} on {things(held_out.get('pairs'), 'pair')}; {shown_mcnemar(held_out)}. "
-        f"{BOTH_SAY_SO}"
+        f" Held out: {shown_points(held_out, 'difference')} on {things(held_out.get('pairs'), 'pair')}; {shown_mcnemar(held_out)}. {note}"
     )
-    claim = f"{as_sentence(verdict)}, on held-out pairs too." if same else f"{as_sentence(verdict)}. {apart}"
-    return Finding(claim, evidence, (everything, held_out))
+    return Finding(held_out_first(verdict(held_out), verdict(everything)), evidence, (everything, held_out))

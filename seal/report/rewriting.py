@@ -75,11 +75,15 @@ def agreement_after_rewriting(found: Figures, significant: float, role: str = AL
         f"{shown_points(of, 'agreement_change')}. Of {things(everything.get('pairs'), 'pair')} {count(lost.get('pairs'))} became "
         f"misaligned, {shown_share(lost, 'share')}."
     )
-    beyond = found.at("beyond_noise", "trivial", "all", role)
+    both = found.at("beyond_noise", "trivial", "all")
+    beyond = both.at(role)
     sources = [everything.at("pairs"), of]
     if beyond.get("became_misaligned") is not None:
-        evidence += f" More than after a change that means nothing: {shown_points(beyond, 'became_misaligned')}."
-        sources.append(beyond)
+        evidence += (
+            f" Less the share after a change that means nothing, on the {things(both.get('pairs'), 'pair')} that have both: "
+            f"{shown_points(beyond, 'became_misaligned')}."
+        )
+        sources += [beyond, both.at("pairs")]
     return Finding(claim, evidence, tuple(sources))
 
 
@@ -109,12 +113,13 @@ def flips(found: Figures, significant: float) -> Finding:
             verdict = tells(of, "flip_rate", found.at("beyond_noise", "trivial", "all")) if sure else 0
             shown[verdict].append(f"{name} {shown_points(of, 'flip_rate')}, {p_value(p)}")
         more, less = (f"{len(shown[sign])} ({'; '.join(shown[sign])})" if shown[sign] else "none" for sign in (1, -1))
+        pairs = things(found.get("beyond_noise", "trivial", "all", "pairs"), "pair")
         evidence += (
             f" Of {things(len(beyond), 'label')}, {more} can be shown to flip more often than after a change that means nothing on the "
-            f"same pairs, {less} less often; of {len(shown[0]) or 'none'} neither can be shown. Reported only where both the interval and "
-            "the exact McNemar test, after Holm's correction for all these labels, say so."
+            f"same {pairs}, {less} less often; of {len(shown[0]) or 'none'} neither can be shown. Reported only where both the interval "
+            "and the exact McNemar test, after Holm's correction for all these labels, say so."
         )
-        sources.append(found.at("beyond_noise", "trivial", "all", "flip_rates"))
+        sources += [found.at("beyond_noise", "trivial", "all", name) for name in ("flip_rates", "pairs")]
     return Finding(claim, evidence, tuple(sources))
 
 
@@ -141,8 +146,9 @@ def robustness_scores(found: Figures, role: str = ALIGNED) -> Finding:
     joint, everything = fits.at("logistic"), found.at("rewritten", "all")
     lost = everything.at(role, "became_misaligned", "pairs")
     evidence = (
-        f"{count(lost.content)} of {things(everything.get('pairs'), 'pair')} became misaligned. Each flip is fitted by itself; "
-        "reported as an effect only where significant after Holm's correction."
+        f"{count(lost.content)} of {things(everything.get('pairs'), 'pair')} became misaligned. Each flip is fitted by itself, and "
+        f"{count(alone.get('tested'))} could be tested, the others being too rare or of one outcome; reported as an effect only where "
+        "significant after Holm's correction."
     )
     if joint and joint.get("coefficients") is None:
         evidence += f" All flips together: no fit ({joint.get('reason')})."

@@ -5,7 +5,17 @@ from collections.abc import Mapping, Sequence
 from typing import Any, NamedTuple
 
 from seal.errors import InputError
-from seal.report.figures import ALIGNED, GAMMAS, HELD_OUT, HELD_OUT_OR_NOT, REJECTED_MINUS_CHOSEN, Audit, Figures, widest
+from seal.report.figures import (
+    ALIGNED,
+    GAMMAS,
+    HELD_OUT,
+    HELD_OUT_OR_NOT,
+    REJECTED_MINUS_CHOSEN,
+    SCALED_MARGIN,
+    Audit,
+    Figures,
+    widest,
+)
 from seal.report.wording import MINUS, NOTHING, Number, count, number, percent, things, visible, within, within_percent
 
 Rows = Sequence[Mapping[str, str]]
@@ -253,7 +263,7 @@ def shift(found: Figures) -> Table:
     rows = []
     for name, of in groups.items():
         if of.get("pairs"):
-            theta, margin = of.at("theta"), of.at("change_of_margin")
+            theta, margin = of.at("theta"), of.at(SCALED_MARGIN)
             angle = _figure(theta, "circular_mean")
             rows.append(
                 [
@@ -267,7 +277,7 @@ def shift(found: Figures) -> Table:
     return Table(
         "shift",
         "Reward shift",
-        "Change of margin in its standard deviations: what is above 0 moved towards the human. Theta in degrees.",
+        "Change of margin, each role's in its own standard deviations: what is above 0 moved towards the human. Theta in degrees.",
         ["pairs that", "pairs", "mean change of margin", "towards the human", "circular mean of theta"],
         rows,
     )
@@ -501,7 +511,7 @@ def _texts_left_out(audit: Audit) -> list[LeftOut]:
     control, rewriting = audit.labelers.at("control"), audit.robustness.at("rewriting")
     for found, dropped, why in (
         (control, "pairs_dropped", "without valid labels by the second labeler"),
-        (rewriting, "pairs_invalid", "that could not be reworded"),
+        (rewriting, "pairs_invalid", "that could not be reworded, texts by reason"),
     ):
         if found:
             what = f"{count(found.get(dropped) or 0)} of {things(found.get('pairs_drawn'), 'drawn pair')}"

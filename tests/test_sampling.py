@@ -5,8 +5,8 @@ import itertools
 import numpy as np
 import pytest
 
-from seal.drawing import draw
 from seal.errors import InputError
+from seal.sampling import draw
 
 ROW_IDS = np.array([7, 3, 40, 12, 0, 9, 25, 18, 31, 2])
 
