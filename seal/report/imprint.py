@@ -109,8 +109,8 @@ def beyond_features(found: Figures) -> Finding:
     if fit.get("estimate") is None:
         return no_finding("What being chosen earns beyond the features", fit.get("reason"), fit)
     claim = {
-        1: "On pairs of all parts, its training's too, being the chosen text earns reward from aligned beyond all that the labels say.",
-        -1: "On pairs of all parts, its training's too, being the chosen text costs reward from aligned beyond all that the labels say.",
+        1: "Being the chosen text earns reward from aligned beyond all that the labels say, its training pairs counted in.",
+        -1: "Being the chosen text costs reward from aligned beyond all that the labels say, its training pairs counted in.",
         0: "Whether being the chosen text earns reward from aligned beyond the labels cannot be shown.",
     }[tells(fit, "in_sd", found)]
     return Finding(

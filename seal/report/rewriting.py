@@ -146,9 +146,9 @@ def robustness_scores(found: Figures, role: str = ALIGNED) -> Finding:
     joint, everything = fits.at("logistic"), found.at("rewritten", "all")
     lost = everything.at(role, "became_misaligned", "pairs")
     evidence = (
-        f"{count(lost.content)} of {things(everything.get('pairs'), 'pair')} became misaligned. Each flip is fitted by itself, and "
-        f"{count(alone.get('tested'))} could be tested, the others being too rare or of one outcome; reported as an effect only where "
-        "significant after Holm's correction."
+        f"{count(lost.content)} of {things(everything.get('pairs'), 'pair')} became misaligned. Each flip is fitted by itself; "
+        f"{count(alone.get('tested'))} of {count(alone.get('coefficients'))} could be tested (a flip may be too rare for that, or all its "
+        "pairs have one outcome). Reported as an effect only where significant after Holm's correction."
     )
     if joint and joint.get("coefficients") is None:
         evidence += f" All flips together: no fit ({joint.get('reason')})."
