@@ -39,7 +39,7 @@ def correlation(first: np.ndarray, second: np.ndarray, missing: str) -> Statisti
     # From their means, so that sums of squares lose no digits; the correlation is the same.
     x, y = first - first.mean(), second - second.mean()
     parts = np.stack([_by_pair(part) for part in (np.ones_like(x), x, y, x * x, y * y, x * y)], axis=1)
-    least = 1e-12 * np.array([np.square(x).mean(), np.square(y).mean()])
+    least = 2.0**-32 * parts[:, 3:5].max(axis=0, initial=0.0)  # above what `ClusterBootstrap.totals` rounds, at up to 64 pairs a prompt
 
     def of(totals: np.ndarray) -> np.ndarray:
         n, x, y, xx, yy, xy = (totals[..., place] for place in range(6))

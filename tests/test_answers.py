@@ -263,3 +263,9 @@ def test_an_answer_is_on_disk_before_it_is_told_of(tmp_path: Path, journal: Jour
         lambda each, outcome: sizes.append((tmp_path / "journal.jsonl").read_text().count(VALID.replace('"', '\\"'))),
     )
     assert sizes == [1, 2]
+
+
+def test_a_line_with_another_status_than_success_has_no_answer_whatever_stands_in_it() -> None:
+    line = json.loads(Answer("words", "stop", 1, 1).as_line("1.chosen", "hash"))
+    for status in (202, 400, 429, 500):
+        assert from_completion({**line, "response": {**line["response"], "status_code": status}}) is None

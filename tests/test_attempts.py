@@ -97,3 +97,24 @@ def test_asking_with_a_bar_keeps_answers_and_tells_reasons(answers: Answers) -> 
     reasons = ask_with_bar(Script({B: ["too long"]}).engine, pending, answers, problem)
     assert reasons == {request_hash(requests[1].body, "script"): "too long"}
     assert request_hash(requests[0].body, "script") in answers
+
+
+def test_the_first_valid_answer_counts_and_no_later_one_is_needed(answers: Answers) -> None:
+    bodies = [patch(asked(A)[0].body, attempt) for attempt in range(3)]
+    answers.add({request_hash(body, "x"): answer(f"good {attempt}") for attempt, body in enumerate(bodies)})  # an earlier run's
+    script = Script({})
+    (found,) = settle(lambda: asked(A), "x", script.send(answers), answers, 2, lambda each, said: "")
+    assert (script.texts, found.hashes, found.problem) == ([], [request_hash(bodies[0], "x")], "")
+    assert found.cell(answers) == "good 0"
+
+
+def test_of_requests_that_ask_the_very_same_one_is_pending(answers: Answers) -> None:
+    sent: list[list[Pending]] = []
+
+    def send(pending: Callable[[], Iterator[Pending]], attempt: int) -> dict[str, str]:
+        sent.append(list(pending()))
+        return {}
+
+    requests = asked(A, B, A)
+    list(settle(lambda: requests, "x", send, answers, 0, lambda each, said: ""))
+    assert sent == [[Pending(request_hash(each.body, "x"), each) for each in requests[:2]]]

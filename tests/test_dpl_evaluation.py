@@ -515,3 +515,14 @@ def test_the_samples_answers_are_written_one_by_one() -> None:
         for start in range(len(words) - 7):
             assert seen.setdefault(tuple(words[start : start + 8]), number) == number, response
     assert len(seen) > 4000
+
+
+def test_ties_count_as_published_where_two_scores_are_set_against_each_other() -> None:
+    models = {"one": FIVE, "other": base([1] * 5, [0] * 5)}
+    found = evaluation.report(JAILBREAKS, models, np.tile([1, 2], (5, 1)), 0.01, each_by_itself(5))["between"]["one"]["other"]
+    assert (found["only_first"], found["only_second"], found["difference"]) == (4, 0, 0.8)
+
+
+def test_the_sweep_counts_ties_as_published_and_tells_how_many() -> None:
+    (row,) = evaluation.sweep(JAILBREAKS, {"base": FIVE}, [0.5], LEVEL).to_dict("records")
+    assert (row["jailbroken"], row["ties"], row["jailbreak_rate"]) == (4, 2, 0.8)

@@ -294,3 +294,11 @@ def test_a_folder_is_known_by_names_and_contents_wherever_it_lies(tmp_path: Path
     assert folder("c", {"config.json": "{}", "adapter/weights": "2"}) != first
     assert folder("d", {"config.json": "{}", "adapter/heights": "1"}) != first
     assert folder("e", model | {"more": ""}) != first
+
+
+def test_a_folder_is_known_in_whatever_order_its_files_are_listed(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    for name in ("a", "b/c", "d"):
+        files.write_text(tmp_path / name, name)
+    before, listed = files.folder_fingerprint(tmp_path), Path.rglob
+    monkeypatch.setattr(Path, "rglob", lambda folder, pattern: reversed(list(listed(folder, pattern))))
+    assert files.folder_fingerprint(tmp_path) == before

@@ -12,8 +12,8 @@ import numpy as np
 import pytest
 
 from seal.report.figures import Audit, Figures, Finding, in_order
-from seal.report.findings import all_findings, cost, coverage
-from seal.report.imprint import change_of_imprint, corrected, imprint_of
+from seal.report.findings import all_findings, cost, coverage, reading
+from seal.report.imprint import beyond_features, change_of_imprint, corrected, imprint_of
 from seal.report.labels import against_gold, second_labeler
 from seal.report.regimes import labeler_preference, regimes, resistance_by_gamma, reward_shift
 from seal.report.resistance import comparison, resistance_of
@@ -835,3 +835,74 @@ def test_where_no_interval_is_known_nothing_is_told(files: dict[str, Any]) -> No
 
 def test_roles_stand_in_the_order_of_the_audit() -> None:
     assert in_order(["length", "other", "aligned", "control", "b"]) == ["control", "aligned", "other", "b", "length"]
+
+
+def test_findings_are_judged_at_the_level_of_the_audit(files: dict[str, Any]) -> None:
+    chapters = {chapter.title: chapter.findings for chapter in all_findings(audit_of(files))}
+    aligned = Figures("metrics/imprint/aligned.json", files["metrics/imprint/aligned.json"])
+    assert chapters["Which features earn reward"][:3] == [imprint_of(aligned, aim, 0.05) for aim in ("target", "spoiler", "other")]
+    robustness = Figures("metrics/robustness.json", files["metrics/robustness.json"])
+    assert flips(robustness, 0.05) in chapters["Do rewards survive other words"]
+
+
+def test_coverage_is_the_share_of_the_texts_with_labels() -> None:
+    labels = {"coverage": 0.75, "labelled": 6, "texts": 8, "reasons": {"refusal": 2}}
+    finding = coverage(Figures("", {"labeler": labels}), Figures("", {}))
+    assert plain(finding.claim) == "The labeler labelled 75.0 % of the texts."
+    assert finding.evidence == "6 of 8 texts have valid labels (refusal: 2)."
+
+
+def test_held_out_pairs_have_a_verdict_of_their_own_on_what_was_gained() -> None:
+    names = ("stayed_aligned", "got_aligned", "resists_alignment", "reversed_alignment")
+    shares = {name: {"pairs": 50, "share": 0.25, "share_low": 0.2, "share_high": 0.3} for name in names}
+    everything, held_out = (share_of("agreement_gained", *ends) | shares for ends in ((0.1, 0.05, 0.15), (-0.1, -0.15, -0.05)))
+    evidence = plain(regimes(Figures("", {"all": everything, "by_part": {"held-out": held_out}})).evidence)
+    in_text(evidence, "more were reversed than got aligned. On all pairs, held out or not: of 200 pairs")
+    assert evidence.endswith("more got aligned than were reversed.")
+
+
+@pytest.mark.parametrize(
+    ("low", "high", "p", "claim"),
+    [
+        (-0.15, -0.05, 0.04, "After rewording aligned agrees with the human less often."),
+        (0.05, 0.15, 0.04, "After rewording aligned agrees with the human more often."),
+        (-0.15, -0.05, 0.06, "No change of aligned's agreement with the human by rewording can be shown."),
+        (-0.15, 0.05, 0.04, "No change of aligned's agreement with the human by rewording can be shown."),
+    ],
+)
+def test_agreement_changes_by_rewording_only_where_interval_and_test_say_so(low: float, high: float, p: float, claim: str) -> None:
+    of = share_of("agreement_change", (low + high) / 2, low, high) | {"original_agreement": 0.7, "rewritten_agreement": 0.6}
+    of |= {"became_misaligned": share_of("share", 0.15, 0.1, 0.2), "independent_pairs": {"mcnemar_p": p}}
+    figures = {"rewritten": {"all": {"pairs": 200, "opening_prompts": 100, "aligned": of}}}
+    assert agreement_after_rewriting(Figures("", figures), 0.05).claim == claim
+
+
+@pytest.mark.parametrize(
+    ("low", "high", "prompts", "claim"),
+    [
+        (0.1, 0.3, 100, "Being the chosen text earns reward from aligned"),
+        (-0.3, -0.1, 100, "Being the chosen text costs reward from aligned"),
+        (-0.1, 0.3, 100, "Whether being the chosen text earns reward"),
+        (0.1, 0.3, 9, "Whether being the chosen text earns reward"),
+    ],
+)
+def test_being_chosen_earns_or_costs_reward_only_where_its_interval_says_so(low: float, high: float, prompts: int, claim: str) -> None:
+
+    fit = {"estimate": 1.0, "in_sd": (low + high) / 2, "in_sd_low": low, "in_sd_high": high, "p": 0.01}
+    figures = {"pairs": 200, "opening_prompts": prompts, "chosen_beyond_features": fit}
+    assert beyond_features(Figures("", figures)).claim.startswith(claim)
+
+
+def test_sentiment_has_one_third_right_by_chance_and_other_features_one_half() -> None:
+    accuracy = {"balanced_accuracy": {"value": 0.5, "low": 0.4, "high": 0.6}}
+    features = {"last_response_sentiment": accuracy, "last_response_is_helpful": accuracy}
+    mean = {"value": None, "reason": "not labelled"}
+    reserved = {"texts": 100, "opening_prompts": 50, "balanced_accuracy_shown_by_words": mean, "features": features}
+    in_text(against_gold(Figures("", {"labeler_gold_reserved": reserved})).claim, "is above one half on 1 of 2 features")
+
+
+def test_a_role_that_dropped_turns_or_cut_responses_did_not_read_all() -> None:
+
+    for dropped, cut, claim in ((2, 0, "read 2 of 9 texts without"), (0, 1, "cut 1 response."), (0, 0, "mine read all of 9 texts.")):
+        scoring = {"texts": 9, "texts_with_turns_dropped": dropped, "responses_cut": cut, "parity": {"texts": 9}}
+        in_text(reading("mine", Figures("", {"scoring": scoring})).claim, claim)

@@ -262,3 +262,17 @@ def test_intervals_are_wider_where_pairs_share_a_prompt() -> None:
     assert alone["auc"] == shared["auc"]
     ratio = (shared["auc_high"] - shared["auc_low"]) / (alone["auc_high"] - alone["auc_low"])
     assert 1.7 < ratio < 2.3  # four copies of each pair: twice as wide
+
+
+@pytest.mark.parametrize(("pairs", "strata"), [(9, 1), (500, 50), (1000, 100), (3000, 100)])
+def test_close_margins_are_strata_of_ten_pairs_or_hundredths(pairs: int, strata: int) -> None:
+    margins = np.arange(1.0, pairs + 1) * (-1) ** np.arange(pairs)
+    found = report(margins, np.random.default_rng(4).random(pairs))["within"]["close_margins"]
+    assert found["strata_compared"] == strata
+
+
+def test_a_stratum_of_one_prompt_is_not_resampled() -> None:
+    margins, prompts = np.array([-1.0, 1.0] * 6), np.repeat(np.arange(6), 2)
+    gammas = np.where(prompts == 0, "c", "r").astype(object)
+    found = report(margins, np.arange(12.0), draw_of(prompts), gammas)["within"]["gamma"]["strata"]["c"]
+    assert {name: value for name, value in found.items() if name.startswith("auc")} == {"auc": 0.0, "auc_low": None, "auc_high": None}

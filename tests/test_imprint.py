@@ -638,3 +638,52 @@ def test_rewards_that_are_nothing_but_features_have_no_errors() -> None:
     found = report(sides, exact, openings)
     assert reasons(found) == {"no error: the features tell the outcome exactly"}
     assert rows(found, "within_pair")["estimate"].to_numpy(dtype=float) == pytest.approx([1, 2, 0, -1], abs=1e-9)
+
+
+@pytest.mark.parametrize(("prompts", "error"), [(9, False), (10, True)])
+def test_a_feature_that_differs_in_ten_prompts_has_an_error(prompts: int, error: bool) -> None:
+    sides, rewards, _ = made()
+    sides.chosen[:, 2], sides.rejected[:, 2] = 0, 0
+    sides.chosen[:prompts, 2] = 1
+    feature = report(sides, rewards, np.arange(PAIRS).astype(object)).figures["within_pair"]["features"][NAMES[2]]
+    assert (feature["low"] is not None, "reason" not in feature) == (error, error)
+
+
+def test_as_many_opening_prompts_as_coefficients_are_too_few() -> None:
+    sides, rewards, _ = made()
+    found = report(sides, rewards, (np.arange(PAIRS) % 4).astype(object))
+    assert reasons(found) == {"no error: 4 opening prompts are too few for 4 coefficients"}
+
+
+def test_a_column_goes_where_its_inflation_is_just_above_what_is_allowed() -> None:
+    random = np.random.default_rng(6)
+    one, two = random.choice([-1.0, 1.0], size=(2, 300))
+    near = np.where(random.random(300) < 0.2, two, one)
+    reference = 1 / (1 - sm.OLS(one, near).fit().rsquared)  # without an intercept, as differences are
+    taken = columns(["a", "b"]).taken
+    assert imprint_columns.kept(design_of(one, near), taken, 1.01 * reference, "").places == [0, 1]
+    assert imprint_columns.kept(design_of(one, near), taken, 0.99 * reference, "").places == [1]
+
+
+def test_an_instrumented_coefficient_has_the_degrees_of_freedom_of_the_labeler_that_sees_it_differ_in_fewer_prompts() -> None:
+    sides, rewards, openings = made(1000, 500)
+    second = Sides(sides.chosen.copy(), sides.rejected.copy())
+    for side in second:
+        side[200:, 2] = 0
+    found = report(sides, rewards, openings, control=(columns().taken, second))
+    fewer = len(set(openings[second.differences[:, 2] != 0]))
+    assert 10 < fewer < len(set(openings[sides.differences[:, 2] != 0])) / 2
+    for way in ("labeler_by_control", "control_by_labeler"):
+        row = rows(found, f"bracket_{way}").loc[NAMES[2]]
+        assert (row["high"] - row["low"]) / 2 / row["standard_error"] == pytest.approx(stats.t(fewer - 1).ppf(0.975))
+
+
+def test_a_feature_without_which_all_pairs_agree_has_an_effect_without_an_error() -> None:
+    chosen = np.repeat([1.0, 0.0], [12, 40])[:, None]
+    resists = np.concatenate([np.arange(12) < 5, np.zeros(40, dtype=bool)])
+    rewards = Rewards(np.where(resists, 0.0, 1.0), np.full(52, 0.5))
+    found = report(Sides(chosen, np.ones((52, 1))), rewards, np.arange(52).astype(object), columns(NAMES[:1]))
+    effect = found.figures["misalignment"]["chosen"][NAMES[0]]
+    assert effect["estimate"] == pytest.approx(5 / 12)
+    assert effect["low"] is effect["p_holm"] is None
+    assert effect["reason"] == "no error: all pairs with it, or all without it, have one outcome"

@@ -1,5 +1,6 @@
 """Journals: what outlives a kill, what is told when a file is damaged, and that only one process holds it."""
 
+import os
 import signal
 import subprocess
 import sys
@@ -129,3 +130,20 @@ def test_an_error_within_keeps_what_was_appended_and_lets_go(tmp_path: Path) -> 
         stopped()
     with Journal(path) as journal:
         assert journal.records == RECORDS[:1]
+
+
+def test_a_record_is_on_the_disk_itself_once_it_is_appended(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+
+    synced: list[int] = []
+    monkeypatch.setattr(os, "fsync", lambda stream: synced.append(os.fstat(stream).st_size))
+    path = tmp_path / "work.jsonl"
+    with Journal(path) as journal:
+        for record in RECORDS:
+            journal.append(record)
+            assert synced[-1] == path.stat().st_size > 0
+    assert len(synced) == len(RECORDS)
+
+
+def test_nothing_is_left_beside_a_journal(tmp_path: Path) -> None:
+    written(tmp_path / "work.jsonl", RECORDS)
+    assert [file.name for file in tmp_path.iterdir()] == ["work.jsonl"]

@@ -6,6 +6,7 @@ import time
 from collections import Counter
 from collections.abc import Iterator
 from pathlib import Path
+from types import SimpleNamespace
 from typing import Any
 
 import openai
@@ -13,7 +14,9 @@ import pytest
 from batch_server import Refused, Trouble
 from labelling import INVALID, TRUNCATED, Answering, Kill, Server, Study, assert_all_labelled, needed, text_number, write_pairs
 
+from seal.journal import Journal
 from seal.language_models import openai_batch
+from seal.language_models.answers import Answer, Answers
 from seal.language_models.openai_batch import ATTEMPTS, Ledger
 
 COST = 0.002856
@@ -481,3 +484,44 @@ def test_an_address_where_nobody_ever_answered_is_not_waited_for(study: Study, s
     ran = study.process()
     assert ran.code == 1
     assert "no connection to 127.0.0.1; check OPENAI_BASE_URL" in ran.err
+
+
+def test_a_batch_that_was_taken_is_not_adopted_again(tmp_path: Path) -> None:
+
+    with Journal(tmp_path / "ledger.jsonl") as journal:
+        ledger = Ledger(journal)
+        for step, content in (("upload", {"requests": {"a": "1"}, "tokens": 1}), ("uploaded", {"file": "file"})):
+            ledger.note("shard", step, **content)
+        ledger.note("shard", "create")
+        ledger.note("shard", "created", batch="old")
+        ledger.note("shard", "taken", status="expired")
+        ledger.note("shard", "create")  # and killed before the server heard of it
+        listed = [SimpleNamespace(id="old", input_file_id="file")]
+        client = SimpleNamespace(batches=SimpleNamespace(list=lambda limit: listed))
+        openai_batch._adopt(client, ledger)  # type: ignore[arg-type]
+        assert (ledger.shards["shard"].creating, ledger.shards["shard"].live) == (False, None)
+
+
+@pytest.mark.parametrize("status", [408, 409, 429])
+def test_a_line_that_was_refused_for_now_is_sent_in_another_batch(server: Server, study: Study, status: int) -> None:
+    server.script.refuse_lines, server.script.refuse_status = 1, status
+    assert study.process().code == 0
+    assert_all_labelled(study)
+    assert [len(batch) for batch in batches_of(server)] == [8, 1]
+
+
+def test_an_answer_that_is_there_already_stays_and_another_is_not_taken(tmp_path: Path) -> None:
+
+    first, second = (Answer(words, "stop", 1, 1, batch=True) for words in ("first", "second"))
+    batch = SimpleNamespace(id="b", status="completed", output_file_id="out", error_file_id=None)
+    content = SimpleNamespace(text=second.as_line("a", "1"))
+    client = SimpleNamespace(
+        batches=SimpleNamespace(retrieve=lambda _: batch),
+        files=SimpleNamespace(content=lambda _: content),
+        base_url=SimpleNamespace(host="server"),
+    )
+    with Journal(tmp_path / "answers.jsonl") as journal:
+        answers = Answers(journal)
+        answers.add({"1": first})
+        openai_batch.take_given(client, ["b"], {"a": "1"}, answers)  # type: ignore[arg-type]
+        assert answers["1"] == first

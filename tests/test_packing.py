@@ -127,3 +127,22 @@ def test_the_common_beginning_of_two_texts() -> None:
     one = np.array([1, 2, 3])
     for other, common in (([1, 2, 4], 2), ([1, 2, 3], 3), ([1, 2, 3, 4], 3), ([1], 1), ([2], 0), ([], 0)):
         assert packing.common_prefix(one, np.array(other)) == packing.common_prefix(np.array(other), one) == common
+
+
+def test_a_batch_is_filled_up_to_the_budget_itself() -> None:
+    items = [item([1, 2, 3, 4]), item([5, 6, 7, 8])]
+    for padded in (False, True):
+        assert plan(items, ["a", "b"], 8, padded) == [[0, 1]]
+        assert plan(items, ["a", "b"], 7, padded) == [[0], [1]]
+
+
+def test_sixteen_tokens_in_common_are_worth_sharing_and_fifteen_are_not() -> None:
+    for common, held in ((16, 16 + 2), (15, 2 * 15 + 2)):
+        batch = pack([item([*range(common), 100]), item([*range(common), 200])], share=True)
+        assert batch.ids.shape == (1, held)
+
+
+def test_what_two_texts_share_counts_once_against_the_budget() -> None:
+    one, other = ([item([*range(start, start + 20), start + 30 + end, 0]) for end in (1, 2)] for start in (100, 200))
+    assert len(plan([*one, *other], list("abcd"), 48, share=True)) == 1  # 20 + 2 + 2 of each pair
+    assert len(plan([*one, *other], list("abcd"), 47, share=True)) == 2

@@ -165,3 +165,9 @@ def test_a_column_that_stands_there_twice_is_told(tmp_path: Path) -> None:
     once = pa.Table.from_pandas(table(), pairs.SCHEMA, preserve_index=False)
     parquet.write_table(once.append_column("part", once["part"]), tmp_path / "a.parquet")
     assert complaint(tmp_path / "a.parquet") == ": has the column part more than once; run stages/prepare.py to write it"
+
+
+def test_a_row_id_that_comes_again_further_down_is_named(tmp_path: Path) -> None:
+    pairs.write(tmp_path / "a.parquet", table().assign(row_id=[5, 1, 5]))
+    with pytest.raises(InputError, match="row_id 5 stands there more than once"):
+        pairs.read(tmp_path / "a.parquet")

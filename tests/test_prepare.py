@@ -348,3 +348,8 @@ def test_counts_are_of_the_tables_given() -> None:
     result = prepared({"chosen": CHOSEN, "rejected": REJECTED}, {"chosen": CHOSEN, "rejected": CHOSEN}, {})
     counted = counts(result.pairs[1:], result.rejects[:0])
     assert (counted["rows"], counted["pairs"], counted["equal_texts"]) == (1, 1, 1)
+
+
+def test_a_prompt_that_had_to_be_altered_is_counted() -> None:
+    found = prepared({"prompt": "Is it\r\nfar?", "chosen": "No.", "rejected": "Ask elsewhere."})
+    assert found.counts["altered_texts"] == 1

@@ -512,3 +512,20 @@ def test_the_usual_value_is_the_one_in_the_middle(rows: int) -> None:
     design = np.column_stack([random.integers(-1, 2, size=rows), random.normal(size=rows), np.arange(rows) > rows // 2, np.arange(rows)])
     expected = [sorted(column)[rows // 2] for column in design.T.tolist()]
     assert coefficients.usual_values(design.astype(float)).tolist() == expected
+
+
+def test_a_row_with_nearly_all_of_the_leverage_has_an_error_like_any_other() -> None:
+    design, outcome = uneven(40, 11)
+    design[0, 1] = 300.0
+    fit = regression.ols(design, outcome)
+    assert 0.999 < fit.leverages[0] < 1 - 1e-6
+    assert regression.hc3(fit) == pytest.approx(sm.OLS(outcome, design).fit(cov_type="HC3").bse)
+
+
+def test_collinear_columns_of_a_long_design_have_no_coefficients_and_leave_the_others_theirs() -> None:
+    design, outcome = uneven(20_000, 8)
+    doubled = np.column_stack([design, design[:, 1] / 3])
+    fit = regression.ols(doubled, outcome)
+    assert np.isnan(fit.estimates).tolist() == [False, True, False, True]
+    assert fit.estimates[[0, 2]] == pytest.approx(sm.OLS(outcome, design).fit().params[[0, 2]])
+    assert fit.degrees == 20_000 - 3

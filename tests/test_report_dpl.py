@@ -296,3 +296,12 @@ def test_the_report_reads_what_dpl_evaluate_writes_of_models_with_scores_alone(t
     page = small(tmp_path, dpl=work.path("dpl.json"))
     assert "Jailbreaks would succeed on" in page
     assert arguments(tmp_path).dpl == ""
+
+
+@pytest.mark.parametrize("kind", ["resisting", "agreeing"])
+def test_a_handful_of_pairs_of_either_kind_tells_nothing(files: dict[str, Any], kind: str) -> None:
+    content = with_auc(files[HIDDEN], 0.7, 0.7)
+    assert finding("concentration", content).claim.startswith("aligned resists more")
+    for population in ("all", "held_out"):
+        content[population][kind] = 9
+    assert finding("concentration", content).claim.startswith("Whether aligned resists more")

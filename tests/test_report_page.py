@@ -12,7 +12,7 @@ from typing import Any
 import pandas as pd
 import pytest
 import report as report_stage
-from test_findings import COUNTS, PAIRWISE, ROLES
+from test_findings import COUNTS, PAIRWISE, ROLES, audit_of, committed
 
 from seal import pairs
 from seal.errors import InputError
@@ -547,3 +547,29 @@ def test_regimes_of_which_a_share_is_missing_have_no_bar() -> None:
     held_out = {"pairs": 4, **shares}
     found = {"all": {"pairs": 8, **shares, "got_aligned": {}}, "by_part": {"held-out": held_out}}
     assert [bar.title for bar in report_page.bars(Figures("metrics/regimes.json", found))] == ["held out (4)"]
+
+
+def test_scores_are_of_all_pairs_and_one_flip_at_a_time_and_say_what_rewording_did_to_the_label() -> None:
+    place = {"table": "rewritten", "subset": "all", "way": "one_at_a_time", "population": "all_pairs"}
+    figures = {"pairs": "12", "estimate": "0.25", "low": "0.1", "high": "0.4", "p_holm": "0.03", "reason": ""}
+    row = {**place, "role": "aligned", "feature": "sentiment", "side": "chosen", "level": "1", **figures}
+    elsewhere = {"table": "trivial", "subset": "similar", "way": "linear", "population": "at_risk"}
+    others = [{**row, name: value, "role": value} for name, value in elsewhere.items()]
+    made = report_tables.scores([*others, row, {**row, "level": "-2"}])
+    assert [[cell.shown for cell in each[:5]] for each in made.rows] == [
+        ["aligned", "sentiment", "chosen", "lost", "12"],
+        ["aligned", "sentiment", "chosen", "gained twice", "12"],
+    ]
+
+
+def test_what_was_left_out_is_told_with_its_numbers() -> None:
+
+    files = committed()
+    files["metrics/labelers.json"]["control"] = {"pairs_drawn": 50, "pairs_dropped": 3, "reasons": {"refusal": 4}}
+    files["metrics/robustness.json"]["rewriting"] = {"pairs_drawn": 40, "pairs_invalid": 2}
+    told = [(each.what, each.why) for each in report_tables.left_out(audit_of(files))]
+    # of COUNTS: 460 rows in the source, 452 of them taken, 2 set aside
+    assert ("8 of 460 rows", "not taken, by limit or sample") in told
+    assert ("2 of 452 rows", "set aside as no pair (chosen: 2)") in told
+    assert ("3 of 50 drawn pairs", "without valid labels by the second labeler (refusal: 4)") in told
+    assert ("2 of 40 drawn pairs", "that could not be reworded") in told

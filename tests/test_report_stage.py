@@ -74,7 +74,7 @@ def test_the_same_files_give_the_same_bytes_in_another_process(tmp_path: Path) -
         for word in (f"--{name.replace('_', '-')}", *map(str, [value] if not isinstance(value, list) else value))
     ]
     command = [sys.executable, "stages/report.py", *flags]
-    subprocess.run(command, check=True, env={"PATH": "/usr/bin:/bin", "PYTHONHASHSEED": "7", "TZ": "Asia/Tokyo"})
+    subprocess.run(command, check=True, env={"PATH": "/usr/bin:/bin", "PYTHONPATH": str(ROOT), "PYTHONHASHSEED": "7", "TZ": "Asia/Tokyo"})
     assert (tmp_path / "again.html").read_text(encoding="utf-8") == first
     assert "2026-" not in first
     assert str(ROOT) not in first

@@ -8,7 +8,8 @@ import pytest
 from made_up_rewrites import RESAMPLES, margins, measure, over, resampled, table_of
 from scipy import stats
 
-from seal.resampling import correlation, mean, resolved, undefined
+from seal.resampling import correlation, mean, pearson, resolved, undefined
+from seal.uncertainty import ClusterBootstrap
 
 CLUSTERS = np.arange(40) // 4
 ENDS = [0.025, 0.975]
@@ -95,3 +96,36 @@ def test_a_correlation_that_a_few_resamples_lack_is_that_of_the_others_and_they_
         assert found["pearson"] == pytest.approx(stats.pearsonr(before, after)[0])
         assert 0 < found["pearson_undefined_resamples"] < 200
         assert (found["pearson_low"] is None) == (low is None)
+
+
+def test_a_correlation_needs_three_pairs() -> None:
+    two = np.array([[1.0, 2.0], [4.0, 3.0]])
+    assert pearson(two, two**2, "one", "other") == undefined("pearson", "2 pair(s); a correlation needs 3")
+    assert list(pearson(np.append(two, two, axis=0)[:3], np.append(two, two, axis=0)[:3] ** 2, "one", "other")) == ["pearson"]
+
+
+@pytest.mark.parametrize("usual", [0.189, -0.802, 1.101])
+def test_resamples_that_do_not_vary_but_for_rounding_have_no_correlation(usual: float) -> None:
+    before, after = np.full(12, usual), np.random.default_rng(7).normal(size=12)
+    before[:3] += 0.7
+    found = figures_of({"pearson": correlation(before[:, None], after[:, None], "")}, np.arange(12))
+    alike = sum(np.ptp(before[rows]) == 0 for rows in resampled(12, np.arange(12)))
+    assert found["pearson_undefined_resamples"] == alike > 0
+
+
+def test_a_correlation_that_one_pair_nearly_makes_alone_is_defined_without_it() -> None:
+    random = np.random.default_rng(8)
+    first, second = random.normal(size=(2, 40, 1))
+    first[0] = 1000.0
+    found = figures_of({"pearson": correlation(first, second, "")}, np.arange(40))
+    drawn = [stats.pearsonr(first[rows].ravel(), second[rows].ravel())[0] for rows in resampled(40, np.arange(40))]
+    assert list(found) == ["pearson", "pearson_low", "pearson_high"]
+    assert list(found.values())[1:] == pytest.approx(np.quantile(drawn, ENDS).tolist(), abs=1e-6)
+
+
+def test_with_many_resamples_too_those_that_do_not_vary_have_no_correlation() -> None:
+    before, after = np.full(300, -0.802), np.random.default_rng(7).normal(size=300)
+    before[:3] += 0.7
+    draw = ClusterBootstrap(np.arange(300), 2000, 1, 0.95)
+    lacking = int((draw.totals((np.arange(300) < 3)[:, None].astype(float)) == 0).sum())
+    assert resolved({"p": correlation(before[:, None], after[:, None], "")}, draw)["p_undefined_resamples"] == lacking == 90

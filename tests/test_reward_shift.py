@@ -417,3 +417,20 @@ def test_features_that_tell_the_outcome_exactly_leave_no_error() -> None:
     found = reward_shift.regressed({"shift": 2.0 * labels.chosen[HELPFUL].to_numpy()}, labels, np.arange(300), 0.95)["shift"]
     assert found["coefficients"] is None
     assert "exactly" in found["reason"]
+
+
+def test_the_t_test_of_few_values_is_that_of_scipy() -> None:
+    theta = [10.0, 25.0, -5.0, 40.0]
+    tests = theta_figures(theta)["independent_pairs"]
+    assert tests["t_test_p"] == pytest.approx(stats.ttest_1samp(theta, 0).pvalue)
+
+
+def test_p_is_adjusted_for_the_features_and_not_for_the_intercept() -> None:
+    random = np.random.default_rng(21)
+    labels = made_up_labels(400, random)
+    outcome = random.normal(size=400) + 0.5 * (labels.chosen[HELPFUL].to_numpy() - 0.5)
+    found = reward_shift.regressed({"shift": outcome}, labels, np.arange(400), 0.95)["shift"]["coefficients"]
+    fitted = [found[side][feature] for side, feature in FITTED]
+    p = [each["p"] for each in fitted]
+    assert found["intercept"]["p"] > min(p)  # else it would take the first step of Holm's method, and change no other
+    assert [each["p_holm"] for each in fitted] == pytest.approx(multipletests(p, method="holm")[1])

@@ -378,3 +378,11 @@ def test_a_long_value_is_quoted_in_part_and_in_one_line(tmp_path: Path) -> None:
 def test_a_row_id_that_stands_there_twice_is_told(tmp_path: Path, again: str) -> None:
     message = complaint(file(tmp_path, cells(), cells(row_id="8"), cells(row_id=again)))
     assert message == ": row_id 7 stands there more than once; row_ids must be unique"
+
+
+def test_rows_are_in_the_order_of_their_row_ids_whatever_these_are() -> None:
+    others = VERSIONS.assign(pair_row_id=VERSIONS["pair_row_id"].map({3: 8, 7: 1}).fillna(VERSIONS["pair_row_id"]).astype(int))
+    given = {"aligned": rewards(ALIGNED), "control": rewards(CONTROL)}
+    found = rewrites.table(others, "rewritten", SIMILARITY, given, labels(LABELS))
+    assert found["row_id"].tolist() == [1, 8]
+    assert found["original_chosen_text"].tolist() == [PAIR_7["original_chosen_text"], PAIR_3["original_chosen_text"]]

@@ -291,3 +291,14 @@ def test_separation_by_two_flips_together_leaves_no_logit() -> None:
     assert "separation" in fits(measures)["logistic"]["reason"]
     assert scores(measures, "logistic") == {}
     assert fits(measures)["linear"]["coefficients"] == len(scores(measures, "linear")) == 2
+
+
+def test_a_flip_without_which_no_pair_becomes_misaligned_has_an_estimate_and_no_error() -> None:
+    outcome = np.array([True, False, True, False, False, False, False, False])
+    columns = labels("helpful", "chosen", [1, 1, 1, 0, 0, 0, 0, 0])
+    measures = measure(table_of(8, **columns, **margins(np.ones(8), np.where(outcome, -1, 1))), min_events=0)
+    for way in ("one_at_a_time", "linear"):
+        score = scores(measures, way)["helpful", "chosen", 1]
+        assert score["estimate"] == pytest.approx(2 / 3)
+        assert score["standard_error"] is score["low"] is score["p_holm"] is None
+        assert score["reason"] == "no error: all pairs of this level, or all of level 0, have one outcome"

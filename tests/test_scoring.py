@@ -6,6 +6,7 @@ import json
 import tempfile
 from collections.abc import Callable, Sequence
 from pathlib import Path
+from types import SimpleNamespace
 from typing import Any
 
 import numpy as np
@@ -521,3 +522,13 @@ def test_agreements_on_real_pairs_are_those_of_fp32_alone(
     clear = np.abs(expected) > 3 * parity.TOLERANCE[dtype] * np.std(exact)
     assert clear.sum() > 30
     assert ((margins > 0) == (expected > 0))[clear].all()
+
+
+def test_a_model_without_a_padding_token_is_lent_one_that_no_text_of_the_batch_ends_with() -> None:
+
+    config = SimpleNamespace(pad_token_id=None)
+    model = SimpleNamespace(model=SimpleNamespace(config=SimpleNamespace(get_text_config=lambda: config)))
+    batch = [Input([5, last], None, 0, 0) for last in (0, 2, 1)]
+    with scoring._padding_token(model, batch) as pad:  # type: ignore[arg-type]
+        assert pad == config.pad_token_id == 3
+    assert config.pad_token_id is None

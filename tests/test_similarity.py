@@ -417,3 +417,16 @@ def test_other_weights_have_another_fingerprint(tiny: Encoder, tiny_folder: Path
     again = similarity.load(str(shutil.copytree(tiny_folder, tmp_path / "again")))
     other = similarity.load(str(sentence_encoder(tmp_path / "other", seed=1)))
     assert tiny.fingerprint() == again.fingerprint() != other.fingerprint()
+
+
+def test_an_embedding_without_a_direction_is_refused_and_not_kept(tmp_path: Path) -> None:
+    folder = sentence_encoder(tmp_path / "model")
+    model = transformers.AutoModelForSequenceClassification.from_pretrained(folder)
+    with torch.no_grad():
+        model.bert.encoder.layer[-1].output.LayerNorm.weight[:] = 0
+        model.bert.encoder.layer[-1].output.LayerNorm.bias[:] = 0
+    model.save_pretrained(folder)
+    encoder = similarity.load(str(folder))
+    with pytest.raises(InputError, match=r"the embedding of the text that starts with 'rain' has length 0\.0"):
+        embed(encoder, ["rain"], tmp_path)
+    assert "vectors" not in (tmp_path / "journal.jsonl").read_text()

@@ -303,3 +303,14 @@ def test_every_change_of_the_samples_texts_is_seen_by_a_tokenizer(tokenizer: Tok
         assert found is None or tokenizer.encode(render(turns)).ids != tokenizer.encode(render(found.turns)).ids, text
     assert len(texts) == 180
     assert unseen <= 2
+
+
+@pytest.mark.parametrize(
+    ("before", "after"),
+    [
+        ("I'm sure that it doesn't matter.", "I am sure that it doesn't matter."),
+        ("It doesn't matter, and they've left.", "It does not matter, and they've left."),
+    ],
+)
+def test_of_contractions_of_both_kinds_the_first_is_undone(before: str, after: str) -> None:
+    assert trivial([Turn(ASSISTANT, before)]) == Trivial([Turn(ASSISTANT, after)], "contraction")

@@ -10,7 +10,7 @@ from statsmodels.stats.contingency_tables import mcnemar
 from statsmodels.stats.proportion import confint_proportions_2indep, proportion_confint
 
 from seal import uncertainty
-from seal.uncertainty import ClusterBootstrap, exact_mcnemar, newcombe, wilson
+from seal.uncertainty import ClusterBootstrap, exact_mcnemar, newcombe, percentiles, wilson
 
 
 def uneven_clusters(seed: int) -> tuple[np.ndarray, np.ndarray]:
@@ -340,3 +340,9 @@ def test_the_interval_of_a_difference_is_that_of_statsmodels(counts: tuple[int, 
 
 def test_there_is_no_interval_of_a_difference_from_no_pairs() -> None:
     assert newcombe(0, 0, 1, 5, 0.95) is newcombe(1, 5, 0, 0, 0.95) is None
+
+
+def test_an_interval_of_which_just_a_tenth_is_undefined_is_that_of_the_others() -> None:
+    drawn = np.append(np.arange(9.0), np.nan)
+    assert percentiles(drawn, 0.5) == ((2.0, 6.0), 1)
+    assert percentiles(np.append(drawn, np.nan), 0.5) == (None, 2)

@@ -206,3 +206,18 @@ def test_other_words_leave_the_white_space_as_it_was(text: str, words: list[str]
 def test_any_text_with_its_own_turns_is_itself(turns: list[tuple[str, str]], end: str) -> None:
     text = render([Turn(*turn) for turn in turns]) + end
     assert with_turns(text, parse(text)) == text
+
+
+def test_a_table_that_is_torn_in_writing_leaves_the_one_that_is_there(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    path = tmp_path / "versions.parquet"
+    versions.write(path, table(ROWS))
+
+    def torn(_: pa.Table, where: Path) -> None:
+        Path(where).write_bytes(b"PAR1")
+        raise OSError(28, "No space left on device", str(where))
+
+    monkeypatch.setattr(versions.parquet, "write_table", torn)
+    with pytest.raises(InputError):
+        versions.write(path, table(ROWS[:1]))
+    assert len(versions.read(path)) == len(ROWS)
+    assert [file.name for file in tmp_path.iterdir()] == ["versions.parquet"]
