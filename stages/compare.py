@@ -41,7 +41,11 @@ class Arguments:
         "how a text becomes input: (prompt, response) split at the last Assistant:, one text, or the tokenizer's chat template", "pair"
     )
     output: str = flag("label or index of the output that is the reward; needed where the model has several and no distribution", "")
-    max_length: int = flag("longest input in tokens, special ones included; 0 for no limit but the model's own absolute positions", 0)
+    max_length: int = flag(
+        "longest input in tokens, special ones included; 0 for no limit but the model's own absolute positions. The model length, which "
+        "counts all characters of the response, does not look at it",
+        0,
+    )
     dtype: Literal["fp32", "bf16", "auto"] = flag("fp32 is the reference; auto takes bf16 where it is at least twice as fast", "fp32")
     known_pairs: str = flag(
         "table of pairs that this model has rewarded already, so that their texts need not be again; none if not given. With the model "
@@ -156,10 +160,9 @@ def _refuse_ends_within(arguments: Arguments, model: Any, spelled: List[str]) ->
 
 def _refuse_unread(arguments: Arguments) -> None:
     """Refuse what would be given to the length baseline in vain."""
-    unread = [name for name in ("revision", "output", "max_length") if getattr(arguments, name)]
-    if unread:
-        names = ", ".join(unread).replace("_", "-")
-        raise InputError(f"{names}: the length baseline counts all characters of the response and takes none of these; leave out {names}")
+    names = ", ".join(name for name in ("revision", "output") if getattr(arguments, name))
+    if names:
+        raise InputError(f"{names}: the length baseline counts the characters of the response and takes none of these; leave out {names}")
     _refuse_quantile(arguments)
 
 

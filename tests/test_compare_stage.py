@@ -19,6 +19,7 @@ import pytest
 import tiny_models
 import torch
 import transformers
+import yaml
 from conftest import ROOT
 
 from seal import pairs
@@ -340,7 +341,7 @@ def test_the_length_baseline_counts_characters_of_the_response(tmp_path: Path) -
 @pytest.mark.parametrize(
     ("options", "names"),
     [
-        ({"max_length": 128}, "max-length"),
+        ({"revision": "main"}, "revision"),
         ({"revision": "main", "output": "0"}, "revision, output"),
     ],
 )
@@ -348,6 +349,16 @@ def test_what_the_length_baseline_would_not_look_at_is_refused(tmp_path: Path, o
     with pytest.raises(InputError, match=f"^{names}: the length baseline .* leave out {names}$"):
         run(tmp_path, "length", some_texts(3), **options)
     assert not (tmp_path / "scores.csv").exists()
+
+
+def test_any_role_of_the_audit_can_become_the_length_baseline_by_its_model_alone(tmp_path: Path) -> None:
+    roles = yaml.safe_load((ROOT / "params.yaml").read_text())["roles"]
+    assert roles["aligned"]["reward-model"]["max-length"] > 0
+    expected, _ = run(tmp_path, "length", some_texts(3))
+    for role in roles.values():
+        others = {key.replace("-", "_"): value for key, value in role["reward-model"].items() if key != "model"}
+        found, _ = run(tmp_path, "length", some_texts(3), **others)
+        pd.testing.assert_frame_equal(found, expected)
 
 
 def parser() -> argparse.ArgumentParser:
