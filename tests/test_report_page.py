@@ -571,5 +571,5 @@ def test_what_was_left_out_is_told_with_its_numbers() -> None:
     # of COUNTS: 460 rows in the source, 452 of them taken, 2 set aside
     assert ("8 of 460 rows", "not taken, by limit or sample") in told
     assert ("2 of 452 rows", "set aside as no pair (chosen: 2)") in told
-    assert ("3 of 50 drawn pairs", "without valid labels by the second labeler (refusal: 4)") in told
+    assert ("3 of 50 drawn pairs", "without valid labels by the second labeler (texts by reason: refusal: 4)") in told
     assert ("2 of 40 drawn pairs", "that could not be reworded") in told

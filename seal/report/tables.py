@@ -511,11 +511,11 @@ def _texts_left_out(audit: Audit) -> list[LeftOut]:
     control, rewriting = audit.labelers.at("control"), audit.robustness.at("rewriting")
     for found, dropped, why in (
         (control, "pairs_dropped", "without valid labels by the second labeler"),
-        (rewriting, "pairs_invalid", "that could not be reworded, texts by reason"),
+        (rewriting, "pairs_invalid", "that could not be reworded"),
     ):
         if found:
             what = f"{count(found.get(dropped) or 0)} of {things(found.get('pairs_drawn'), 'drawn pair')}"
-            made.append(LeftOut(where, what, _by_reason(why, found.get("reasons")), found))
+            made.append(LeftOut(where, what, _by_reason(why, found.get("reasons"), "texts by reason: "), found))
     return made
 
 
@@ -540,8 +540,8 @@ def _features_left_out(aligned: Figures | None) -> list[LeftOut]:
     return made
 
 
-def _by_reason(what: str, reasons: Mapping[str, int] | None) -> str:
-    return f"{what} ({', '.join(f'{reason}: {count(number)}' for reason, number in reasons.items())})" if reasons else what
+def _by_reason(what: str, reasons: Mapping[str, int] | None, counted: str = "") -> str:
+    return f"{what} ({counted}{', '.join(f'{reason}: {count(number)}' for reason, number in reasons.items())})" if reasons else what
 
 
 # --- where the numbers come from ---
