@@ -47,10 +47,11 @@ def _doc(help: str, default: Any) -> str:
 
 def run(main: Callable[[Any], None], arguments: type, doc: str | None) -> None:
     """Parse the command line into the stage's arguments and run it."""
-    gc.set_threshold(
-        100_000
-    )  # torch and transformers make a million lasting objects as they load; looking through them takes an eighth of that
+    # torch and transformers make a million objects that last: looking through them for garbage takes an eighth of the time of loading
+    # them, and as much again at exit.
+    gc.set_threshold(100_000)
     main(parser(arguments, doc).parse_args())
+    gc.freeze()
 
 
 def parser(arguments: type, doc: str | None) -> Any:
