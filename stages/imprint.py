@@ -56,6 +56,7 @@ def main(arguments: Arguments) -> None:
         features=features,
         level=arguments.level,
         max_inflation=arguments.max_vif,
+        held_out=(table["part"] == "held-out").to_numpy(),
         before=rewards(arguments.control_scores, table) if arguments.control_scores else None,
         gold=gold_of(arguments, labels, columns.taken, table),
         control=(second[0].taken, second[1]) if second else None,

@@ -13,7 +13,7 @@ import pytest
 
 from seal.report.figures import Audit, Figures, Finding, in_order
 from seal.report.findings import all_findings, cost, coverage, reading
-from seal.report.imprint import beyond_features, change_of_imprint, corrected, imprint_of
+from seal.report.imprint import beyond_features, change_of_imprint, corrected, imprint_of, imprint_of_held_out
 from seal.report.labels import against_gold, second_labeler
 from seal.report.regimes import labeler_preference, regimes, resistance_by_gamma, reward_shift
 from seal.report.resistance import comparison, resistance_of
@@ -280,6 +280,30 @@ def test_imprint_of_the_features_of_each_aim(files: dict[str, Any], aim: str) ->
     in_text(finding.claim, f"{len(features)} {aim} feature", f"reward {told[1] or 'none'}", f"penalise {told[-1] or 'none'}")
     unknown = len(features) - told[1] - told[-1]
     assert (f"of {unknown} no effect" in finding.claim) == (unknown > 0)
+
+
+def test_imprint_of_held_out_pairs(files: dict[str, Any]) -> None:
+    few = files["metrics/imprint/aligned.json"]["held_out"]
+    features = few["within_pair"]["features"]
+    finding = imprint_of_held_out(Figures("", files["metrics/imprint/aligned.json"]), 0.05)
+    in_text(finding.claim, "On held-out pairs", f"of {len(features)} features")
+    in_text(finding.evidence, f"On {few['pairs']} pairs from {few['opening_prompts']} opening prompts")
+    aimed = [of for of in features.values() if of["aim"] != "other"]
+    assert aimed
+    for of in aimed:
+        interval = "(no interval)" if of["in_sd_low"] is None else between(of["in_sd_low"], of["in_sd_high"], three)
+        in_text(finding.evidence, f"{plus(three(of['in_sd']))} {interval}")
+
+
+def test_an_effect_on_held_out_pairs_is_told_whatever_its_aim() -> None:
+    features = {"up": effect(0.5, 0.01), "down": effect(-0.25, 0.02, "other"), "open": effect(0.125, 0.5, "other")}
+    few = {"pairs": 33, "opening_prompts": 22, "within_pair": {"tested": 3, "features": features}}
+    finding = imprint_of_held_out(Figures("", {"held_out": few}), 0.05)
+    in_text(finding.claim, "of 3 features", "reward 1 (“up”)", "penalise 1 (“down”)", "of 1 no effect can be shown")
+    in_text(finding.evidence, "“up” +0.500", "“down” \u22120.250", "On 33 pairs from 22 opening prompts", "for 3 tests")
+    assert "open" not in finding.evidence.replace("opening", "")
+    nothing = imprint_of_held_out(Figures("", {"held_out": {"pairs": 5, "within_pair": {"features": {}}}}), 0.05)
+    in_text(nothing.claim, "nothing can be said")
 
 
 def test_corrected_imprint(files: dict[str, Any]) -> None:
@@ -798,6 +822,7 @@ def test_without_a_held_out_part_nothing_is_said_of_it(files: dict[str, Any]) ->
     bare["metrics/regimes.json"]["by_labeler"]["held_out"] = {"agreement_with_human": {"pairs": 0, "indifferent": 0}}
     bare["metrics/resistance/aligned.json"]["by_labeler"]["gamma"]["held_out"] = {name: {"pairs": 0} for name in "cri"}
     bare["metrics/reward_shift.json"]["held_out"] = {"pairs": 0}
+    bare["metrics/imprint/aligned.json"]["held_out"] = {"pairs": 0}
     assert not [finding for finding in found_in(bare) if re.search("held.out", words(finding), re.IGNORECASE)]
 
 
@@ -840,7 +865,8 @@ def test_roles_stand_in_the_order_of_the_audit() -> None:
 def test_findings_are_judged_at_the_level_of_the_audit(files: dict[str, Any]) -> None:
     chapters = {chapter.title: chapter.findings for chapter in all_findings(audit_of(files))}
     aligned = Figures("metrics/imprint/aligned.json", files["metrics/imprint/aligned.json"])
-    assert chapters["Which features earn reward"][:3] == [imprint_of(aligned, aim, 0.05) for aim in ("target", "spoiler", "other")]
+    of_aims = [imprint_of(aligned, aim, 0.05) for aim in ("target", "spoiler", "other")]
+    assert chapters["Which features earn reward"][:4] == [imprint_of_held_out(aligned, 0.05), *of_aims]
     robustness = Figures("metrics/robustness.json", files["metrics/robustness.json"])
     assert flips(robustness, 0.05) in chapters["Do rewards survive other words"]
 
@@ -882,15 +908,30 @@ def test_agreement_changes_by_rewording_only_where_interval_and_test_say_so(low:
     [
         (0.1, 0.3, 100, "Being the chosen text earns reward from aligned"),
         (-0.3, -0.1, 100, "Being the chosen text costs reward from aligned"),
-        (-0.1, 0.3, 100, "Whether being the chosen text earns reward"),
-        (0.1, 0.3, 9, "Whether being the chosen text earns reward"),
+        (-0.1, 0.3, 100, "It cannot be shown whether being the chosen text earns reward"),
+        (0.1, 0.3, 9, "It cannot be shown whether being the chosen text earns reward"),
     ],
 )
 def test_being_chosen_earns_or_costs_reward_only_where_its_interval_says_so(low: float, high: float, prompts: int, claim: str) -> None:
+    found = earned_by_being_chosen(low, high, prompts)
+    assert beyond_features(Figures("", found)).claim.startswith(claim)
+    assert beyond_features(Figures("", found | {"held_out": {"pairs": 0}})).claim.startswith(claim)
 
+
+def earned_by_being_chosen(low: float, high: float, prompts: int = 100) -> dict[str, Any]:
     fit = {"estimate": 1.0, "in_sd": (low + high) / 2, "in_sd_low": low, "in_sd_high": high, "p": 0.01}
-    figures = {"pairs": 200, "opening_prompts": prompts, "chosen_beyond_features": fit}
-    assert beyond_features(Figures("", figures)).claim.startswith(claim)
+    return {"pairs": 200, "opening_prompts": prompts, "chosen_beyond_features": fit}
+
+
+def test_what_being_chosen_earns_is_judged_on_held_out_pairs_first() -> None:
+    found = earned_by_being_chosen(0.5, 0.75) | {"held_out": earned_by_being_chosen(-0.125, 0.25) | {"pairs": 50}}
+    finding = beyond_features(Figures("", found))
+    in_text(finding.claim, "On held-out pairs it cannot be shown", "On all pairs, held out or not, being the chosen text earns reward")
+    in_text(
+        finding.evidence, "held out +0.0625 (\u22120.125 to 0.250), p = 0.01, on 50 pairs; +0.625 (0.500 to 0.750), p = 0.01, on 200 pairs"
+    )
+    found["held_out"] = earned_by_being_chosen(0.125, 0.25)
+    in_text(beyond_features(Figures("", found)).claim, "On held-out pairs being the chosen text earns", "so too on all pairs")
 
 
 def test_sentiment_has_one_third_right_by_chance_and_other_features_one_half() -> None:

@@ -391,6 +391,69 @@ def test_no_change_has_no_error() -> None:
     assert report(sides, rewards, openings).figures["change"] == {"features": None, "reason": "no role to start from is given"}
 
 
+# --- held-out pairs alone ---
+
+
+def test_held_out_pairs_alone_are_fitted_as_statsmodels_fits_them() -> None:
+    sides, rewards, openings = made()
+    before = made(seed=6)[1]
+    held_out = openings.astype(int) % 3 == 0
+    found = report(sides, rewards, openings, before=before, held_out=held_out)
+    few = found.figures["held_out"]
+    assert (few["pairs"], few["opening_prompts"]) == (held_out.sum(), len(set(openings[held_out])))
+    design, margins, groups = sides.differences[held_out], rewards.margins[held_out], openings[held_out]
+    same(rows(found, "within_pair_held_out"), NAMES, clustered(margins, design, groups), list(range(4)))
+    beside = clustered(margins, sm.add_constant(design), groups)
+    same(rows(found, "within_pair_with_intercept_held_out"), ["intercept", *NAMES], beside, list(range(5)))
+    assert few["chosen_beyond_features"]["estimate"] == pytest.approx(beside.params[0])
+    spread, spread_before = spreads(rewards, before)  # over all texts, held out or not, so that the figures have the unit of the others
+    gained = margins / spread - before.margins[held_out] / spread_before
+    same(rows(found, "change_held_out"), NAMES, clustered(gained, design, groups), list(range(4)))
+    table = rows(found, "within_pair_held_out")
+    for name, feature in few["within_pair"]["features"].items():
+        assert feature["estimate"] == table.loc[name, "estimate"]
+        assert feature["in_sd"] == pytest.approx(feature["estimate"] / spread)
+        assert feature["differs"] == pytest.approx((design[:, NAMES.index(name)] != 0).mean())
+        assert few["change"]["features"][name]["estimate"] == rows(found, "change_held_out").loc[name, "estimate"]
+
+
+def test_what_a_model_remembers_of_its_training_pairs_is_not_in_the_held_out_figures() -> None:
+    """Of the pairs that it was trained on it has learnt by heart which text was chosen, and of features only what the others show, too."""
+    sides, rewards, openings = made()
+    held_out = openings.astype(int) % 2 == 0
+    remembered = Rewards(rewards.chosen - 0.4 + 3.0 * ~held_out, rewards.rejected)
+    found = report(sides, remembered, openings, held_out=held_out).figures
+    beyond, beyond_few = (of["chosen_beyond_features"] for of in (found, found["held_out"]))
+    assert beyond["low"] > 1.0
+    assert beyond_few["low"] < 0 < beyond_few["high"] < 0.5
+    misled, planted = (of["within_pair"]["features"]["last_response_is_helpful"] for of in (found, found["held_out"]))
+    assert planted["low"] < TRUTH["last_response_is_helpful"] < planted["high"]
+    assert misled["p_holm"] < 0.05
+
+
+def test_held_out_pairs_without_labels_and_columns_that_only_they_lack_are_left_out_and_told() -> None:
+    sides, rewards, openings = made()
+    held_out = openings.astype(int) % 2 == 0
+    sides.chosen[:40] = math.nan
+    for side in sides:
+        side[held_out, 2] = 0.0
+    found = report(sides, rewards, openings, held_out=held_out).figures
+    few = found["held_out"]
+    assert few["pairs"] == held_out[40:].sum()
+    assert few["dropped"] == {"last_response_is_eloquent": "differs on none of these pairs"}
+    assert list(few["within_pair"]["features"]) == [name for name in NAMES if name != "last_response_is_eloquent"]
+    assert list(found["within_pair"]["features"]) == NAMES
+
+
+@pytest.mark.parametrize("held_out", [None, np.zeros(PAIRS, dtype=bool)])
+def test_where_no_pair_is_held_out_nothing_is_said_of_them(held_out: np.ndarray | None) -> None:
+    few = report(*made(), held_out=held_out).figures["held_out"]
+    assert (few["pairs"], few["opening_prompts"], few["within_pair"]["features"]) == (0, 0, {})
+    assert few["dropped"] == dict.fromkeys(NAMES, "differs on none of these pairs")
+    assert few["chosen_beyond_features"]["estimate"] is None
+    assert few["chosen_beyond_features"]["reason"] == "0 labelled pairs are too few for 1 coefficients"
+
+
 # --- corrected for labeler error ---
 
 

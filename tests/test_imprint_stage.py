@@ -25,6 +25,8 @@ from seal.imprint import coefficients as imprint_coefficients
 HELPFUL, HARMLESS = "last_response_is_helpful", "last_response_is_harmless"
 COUNT = 300
 ROW_IDS = np.random.default_rng(1).permutation(np.arange(COUNT) * 2)
+HELD_OUT_BELOW = 50
+"""Row numbers, less whole multiples of 120, below which a pair is held out: its opening prompt is that number."""
 
 
 @dataclass(frozen=True)
@@ -89,7 +91,8 @@ def audit(tmp_path: Path) -> Audit:
     random = np.random.default_rng(2)
     rows, truth, rewards = [], [], {preference: np.zeros(COUNT) for preference in pairs.PREFERENCES}
     for place, row_id in enumerate(ROW_IDS.tolist()):
-        row: dict[str, Any] = {"row_id": row_id, "source": "s", "part": "train", "opening_prompt": str(row_id % 120)}
+        part = "held-out" if row_id % 120 < HELD_OUT_BELOW else "train"
+        row: dict[str, Any] = {"row_id": row_id, "source": "s", "part": part, "opening_prompt": str(row_id % 120)}
         for preference in pairs.PREFERENCES:
             whole = text(row_id, preference)
             row |= {f"{preference}_text": whole, f"{preference}_prompt": "p", f"{preference}_response": "r", f"{preference}_turns": 2}
@@ -121,7 +124,7 @@ def test_the_file_has_every_part_and_the_table_every_estimator(audit: Audit) -> 
     assert list(figures) == [
         *("pairs", "unlabelled_pairs", "opening_prompts", "reward_sd", "dropped"),
         *("within_pair", "within_pair_with_intercept", "chosen_beyond_features"),
-        *("change", "corrected", "bracket_if_errors_are_independent", "misalignment"),
+        *("change", "held_out", "corrected", "bracket_if_errors_are_independent", "misalignment"),
     ]
     assert (figures["pairs"], figures["unlabelled_pairs"], figures["opening_prompts"]) == (COUNT, 0, 60)
     assert figures["dropped"] == dict.fromkeys(
@@ -153,7 +156,11 @@ def test_the_headline_is_that_of_the_tables_whatever_their_order(audit: Audit) -
     margins = (rewards["chosen_score"] - rewards["rejected_score"]).loc[order]
     groups = {"groups": np.array(order) % 120}
     reference = sm.OLS(margins, design).fit(cov_type="cluster", cov_kwds=groups, use_t=True)
+    held_out = np.array(order) % 120 < HELD_OUT_BELOW
+    assert figures["held_out"]["pairs"] == held_out.sum()
+    of_held_out = sm.OLS(margins[held_out], design[held_out]).fit().params
     for name in design.columns:
+        assert figures["held_out"]["within_pair"]["features"][name]["estimate"] == pytest.approx(of_held_out[name], rel=1e-4)
         found = figures["within_pair"]["features"][name]
         prompts = len(set(groups["groups"][design[name] != 0]))  # in which the feature differs
         assert found["aim"] == ("target" if name == HELPFUL else "other")

@@ -37,6 +37,9 @@ from seal.imprint.columns import Column, Columns, Sides, kept
 from seal.imprint.corrected import Gold, bracketed_by_second_labeler, corrected_by_gold
 from seal.pairs import PREFERENCES
 
+HELD_OUT = "_held_out"
+"""Ends the name of an estimator in the table of coefficients where it is of held-out pairs alone."""
+
 
 class Report(NamedTuple):
     """Figures for the metrics file, and the table of all coefficients, in `COLUMNS`."""
@@ -53,6 +56,7 @@ def report(
     features: Sides,
     level: float,
     max_inflation: float,
+    held_out: np.ndarray | None = None,
     before: Rewards | None = None,
     gold: Gold | None = None,
     control: tuple[Sequence[Column], Sides] | None = None,
@@ -73,6 +77,9 @@ def report(
         Of the intervals; what is significant has a p, adjusted by Holm's method, below 1 - level.
     max_inflation
         See `kept`.
+    held_out
+        [pairs] whether no training has seen the pair; none where it is not given. Of these alone the regressions within pairs are made
+        once more, for what the role remembers of its training pairs is in all others.
     before
         Rewards of the role that the change of imprint starts from.
     gold
@@ -99,9 +106,10 @@ def report(
         way=Way(level, {column.name: column.aim for column in columns.taken}),
         max_inflation=max_inflation,
     )
-    within = _within_pair(question)
-    intercept = _with_intercept(question)
-    change, change_rows = _change(question, before, known)
+    earned = _earned(question, before, known)
+    unseen = known & (False if held_out is None else held_out)
+    few, dropped_of_few = _of(question, unseen[known])
+    of_held_out = _earned(few, before, unseen)
     corrected, corrected_rows = corrected_by_gold(question, gold and _gold_of(gold, known, left.places))
     bracketed, bracket_rows = bracketed_by_second_labeler(question, control and (control[0], _taken(control[1], known)))
     misalignment, misalignment_rows = _misalignment(question, columns.taken, labelled)
@@ -111,16 +119,60 @@ def report(
         "opening_prompts": number_of(question.clusters),
         "reward_sd": question.spread,
         "dropped": columns.left_out | left.dropped,
-        "within_pair": {**counts_of(within), "features": _headline(within)},
-        "within_pair_with_intercept": {**counts_of(intercept), "features": _beside_intercept(intercept)},
-        "chosen_beyond_features": _chosen_beyond_features(intercept),
-        "change": change,
+        **earned.figures,
+        "held_out": {
+            "pairs": len(few.row_ids),
+            "opening_prompts": number_of(few.clusters),
+            "dropped": dropped_of_few,
+            **of_held_out.figures,
+        },
         "corrected": corrected,
         "bracket_if_errors_are_independent": bracketed,
         "misalignment": misalignment,
     }
-    rows = [*within, *intercept, *_pooled(question), *change_rows, *corrected_rows, *bracket_rows, *misalignment_rows]
+    rows = [*earned.rows, *_pooled(question), *corrected_rows, *bracket_rows, *misalignment_rows]
+    rows += [{**row, "estimator": f"{row['estimator']}{HELD_OUT}"} for row in of_held_out.rows]
     return Report(figures, pd.DataFrame(rows, columns=list(COLUMNS)))
+
+
+def _of(question: Question, rows: np.ndarray) -> tuple[Question, dict[str, str]]:
+    """The same question of some of its pairs, and why they leave out some of its columns."""
+    features = _taken(question.features, rows)
+    left = kept(features.differences, question.columns, question.max_inflation, "differs on none of these pairs")
+    few = question._replace(
+        row_ids=question.row_ids[rows],
+        clusters=question.clusters[rows],
+        columns=[question.columns[place] for place in left.places],
+        features=Sides(features.chosen[:, left.places], features.rejected[:, left.places]),
+        rewards=Rewards(question.rewards.chosen[rows], question.rewards.rejected[rows]),
+    )
+    return few, left.dropped
+
+
+class _Earned(NamedTuple):
+    figures: dict[str, Any]
+    rows: list[dict[str, Any]]
+
+
+def _earned(question: Question, before: Rewards | None, taken: np.ndarray) -> _Earned:
+    """What features earn within pairs, and how that changed from another role.
+
+    Parameters
+    ----------
+    before
+        That role's rewards of all pairs.
+    taken
+        Which of all pairs are those of the question.
+    """
+    within, intercept = _within_pair(question), _with_intercept(question)
+    change, change_rows = _change(question, before, taken)
+    figures = {
+        "within_pair": {**counts_of(within), "features": _headline(within)},
+        "within_pair_with_intercept": {**counts_of(intercept), "features": _beside_intercept(intercept)},
+        "chosen_beyond_features": _chosen_beyond_features(intercept),
+        "change": change,
+    }
+    return _Earned(figures, [*within, *intercept, *change_rows])
 
 
 def _never(labelled: Sides) -> str:
@@ -223,14 +275,14 @@ def _pooled_estimates(names: list[str], design: np.ndarray, question: Question, 
     return made
 
 
-def _change(question: Question, before: Rewards | None, known: np.ndarray) -> tuple[dict[str, Any], list[dict[str, Any]]]:
+def _change(question: Question, before: Rewards | None, taken: np.ndarray) -> tuple[dict[str, Any], list[dict[str, Any]]]:
     """The same regression on the difference of two roles' differences, each in its own standard deviation."""
     if before is None:
         return none("no role to start from is given"), []
     if min(before.spread, question.spread) == 0:
         return none("a role's reward is the same for all texts"), []
     names, differences = question.names, question.features.differences
-    gained = question.rewards.margins / question.spread - before.margins[known] / before.spread
+    gained = question.rewards.margins / question.spread - before.margins[taken] / before.spread
     found = least_squares(names, differences, gained, question.clusters, "the difference between the roles")
     rows = rows_of(found, question.way, "change", "sd", 1.0, shares_that_differ(differences, names))
     return {**counts_of(rows), "features": {row["feature"]: brief(row) for row in rows}}, rows

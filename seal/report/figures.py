@@ -230,7 +230,7 @@ def reason_in_brackets(figures: Figures) -> str:
 
 def as_sentence(words: str) -> str:
     """Words that begin a sentence; the names of roles stay as they are."""
-    return words[0].upper() + words[1:] if words.startswith(("it cannot", "from control")) else words
+    return words[0].upper() + words[1:] if words.startswith(("it cannot", "from control", "being")) else words
 
 
 def no_finding(what: str, reason: Any, *sources: Figures) -> Finding:

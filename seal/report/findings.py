@@ -8,7 +8,7 @@ from typing import Any, NamedTuple
 
 from seal.report.figures import ALIGNED, Audit, Figures, Finding
 from seal.report.hidden_context import concentration, explained, imprint_by_score, jailbreaks
-from seal.report.imprint import beyond_features, change_of_imprint, corrected, imprint_of, misalignment
+from seal.report.imprint import beyond_features, change_of_imprint, corrected, imprint_of, imprint_of_held_out, misalignment
 from seal.report.labels import against_gold, second_labeler
 from seal.report.regimes import labeler_preference, regimes, resistance_by_gamma, reward_shift
 from seal.report.resistance import comparison, resistance_of
@@ -35,6 +35,7 @@ def all_findings(audit: Audit) -> list[Chapter]:
     compared = [comparison(each, significant, len(audit.pairwise)) for each in audit.pairwise]
     imprint = (
         [
+            *([imprint_of_held_out(aligned, significant)] if aligned.get("held_out", "pairs") else []),
             *(imprint_of(aligned, aim, significant) for aim in ("target", "spoiler", "other")),
             corrected(aligned, significant),
             beyond_features(aligned),

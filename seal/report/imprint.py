@@ -5,6 +5,7 @@ from collections.abc import Mapping, Sequence
 from seal.report.figures import (
     Figures,
     Finding,
+    held_out_first,
     holm_note,
     names_in_brackets,
     no_finding,
@@ -43,6 +44,25 @@ def imprint_of(found: Figures, aim: str, significant: float) -> Finding:
         )
     sample = (found.at("pairs"), found.at("unlabelled_pairs"), found.at("opening_prompts"))
     return Finding(claim, evidence, (fit.at("features"), fit.at("tested"), beside, *sample))
+
+
+def imprint_of_held_out(found: Figures, significant: float) -> Finding:
+    """What features earn on pairs that no training has seen, by the labeler's labels as they are."""
+    few = found.at("held_out")
+    fit = few.at("within_pair")
+    features = {name: fit.at("features", name) for name in fit.get("features") or {}}
+    if not features:
+        return no_finding("Imprint on held-out pairs", "no feature differs on any of them", few)
+    told = told_by_holm(features, significant)
+    aimed = {name: of for name, of in features.items() if of.get("aim") != "other" or name in told[1] + told[-1]}
+    said = [f"{feature(name)} {shown_value(of, 'in_sd', change)}{reason_in_brackets(of)}" for name, of in aimed.items()]
+    return Finding(
+        f"On held-out pairs, by the labeler's labels as they are, of {things(len(features), 'feature')} aligned {_rewards(told)}.",
+        f"Reward within a pair, in its standard deviations over all texts, of target and spoiler features and those with an effect that "
+        f"can be shown: {', '.join(said) or 'none'}. On {things(few.get('pairs'), 'pair')} from "
+        f"{things(few.get('opening_prompts'), 'opening prompt')} that no training here has seen. {holm_note(fit)}",
+        (few,),
+    )
 
 
 def _rewards(told: Mapping[int, Sequence[str]], what_stays: str = "") -> str:
@@ -105,19 +125,27 @@ def corrected(found: Figures, significant: float) -> Finding:
 
 def beyond_features(found: Figures) -> Finding:
     """What being chosen earns beyond what the features tell."""
-    fit = found.at("chosen_beyond_features")
+    fit, few = found.at("chosen_beyond_features"), found.at("held_out")
     if fit.get("estimate") is None:
         return no_finding("What being chosen earns beyond the features", fit.get("reason"), fit)
-    claim = {
-        1: "Being the chosen text earns reward from aligned beyond all that the labels say, its training pairs counted in.",
-        -1: "Being the chosen text costs reward from aligned beyond all that the labels say, its training pairs counted in.",
-        0: "Whether being the chosen text earns reward from aligned beyond the labels cannot be shown.",
-    }[tells(fit, "in_sd", found)]
+
+    def verdict(of: Figures) -> str:
+        return {
+            1: "being the chosen text earns reward from aligned beyond all that the labels say",
+            -1: "being the chosen text costs reward from aligned beyond all that the labels say",
+            0: "it cannot be shown whether being the chosen text earns reward from aligned beyond what the labels say",
+        }[tells(of.at("chosen_beyond_features"), "in_sd", of)]
+
+    def shown(of: Figures) -> str:
+        return f"{shown_value(of, 'in_sd', change)}, {p_value(of.get('p'))}{reason_in_brackets(of)}"
+
+    of_few = few.at("chosen_beyond_features")
+    held_out = f"held out {shown(of_few)}, on {things(few.get('pairs'), 'pair')}; " if few.get("pairs") else ""
     return Finding(
-        claim,
-        f"{shown_value(fit, 'in_sd', change)} standard deviations of the reward, {p_value(fit.get('p'))}, on "
-        f"{pairs_in_the_fit(found)}: what a model remembers of pairs that it was trained on is in it.{reason_in_brackets(fit)}",
-        (fit, found.at("pairs")),
+        held_out_first(verdict(few) if few.get("pairs") else None, verdict(found)),
+        f"In standard deviations of the reward: {held_out}{shown(fit)}, on {pairs_in_the_fit(found)}, where what the model remembers of "
+        "its training pairs is in it.",
+        (of_few, few.at("pairs"), fit, found.at("pairs")),
     )
 
 

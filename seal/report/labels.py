@@ -1,7 +1,7 @@
 """How far labels can be trusted: the labeler against gold, and against a second labeler."""
 
 from seal.features import SENTIMENT
-from seal.report.figures import Figures, Finding, enough, no_finding, tells, with_named_ends
+from seal.report.figures import Figures, Finding, enough, no_finding, reason_in_brackets, tells, with_named_ends
 from seal.report.wording import feature, number, percent, things, within, within_percent
 
 
@@ -24,15 +24,13 @@ def against_gold(found: Figures) -> Finding:
         f"Against gold the labeler's balanced accuracy is above one half on {len(better)} of {things(len(features), 'feature')} "
         "(of sentiment, above one third), each by its own interval."
     )
-    known = (
-        f"{number(mean.get('value'))} {within(mean.get('low'), mean.get('high'))}" if mean.get("value") is not None else mean.get("reason")
-    )
     best, worst = features[by_value[-1]], features[by_value[0]]
     return Finding(
         claim,
-        f"Mean over the features that words alone can show: {known}. Best: {feature(by_value[-1])} {_figure(best)}. Worst: "
-        f"{feature(by_value[0])} {_figure(worst)}. On {things(reserved.get('texts'), 'text')} from "
-        f"{things(reserved.get('opening_prompts'), 'opening prompt')} whose gold was set apart.",
+        f"Mean over the features that words alone can show: {_figure(mean)}{reason_in_brackets(mean)}. "
+        f"Best: {feature(by_value[-1])} {_figure(best)}. Worst: {feature(by_value[0])} {_figure(worst)}. "
+        f"On {things(reserved.get('texts'), 'text')} from {things(reserved.get('opening_prompts'), 'opening prompt')} "
+        "whose gold was set apart.",
         (reserved,),
     )
 

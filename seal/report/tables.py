@@ -213,6 +213,7 @@ def imprint(by_role: Mapping[str, Figures]) -> Table:
     shown = {role: found for role, found in by_role.items() if found.get("within_pair", "features")}
     names = list(dict.fromkeys(name for found in shown.values() for name in found.get("within_pair", "features")))
     changes = by_role[ALIGNED].at("change", "features") if ALIGNED in by_role else Figures("", {})
+    held_out = by_role[ALIGNED].at("held_out", "within_pair", "features") if ALIGNED in by_role else Figures("", {})
     rows = []
     for name in names:
         of_roles = [found.at("within_pair", "features", name) for found in shown.values()]
@@ -225,6 +226,7 @@ def imprint(by_role: Mapping[str, Figures]) -> Table:
                 Cell(percent(first.get("differs")), first.get("differs")),
                 *(_figure(of, "in_sd") for of in of_roles),
                 _number(aligned.get("p_holm")),
+                _figure(held_out.at(name), "in_sd"),
                 _estimate(changes.at(name)),
             ]
         )
@@ -232,7 +234,7 @@ def imprint(by_role: Mapping[str, Figures]) -> Table:
         "imprint",
         "Feature imprint",
         "Reward that a feature earns within a pair, in standard deviations of the role's reward, by the labeler's labels as they are.",
-        ["feature", "aim", "differs on", *shown, "p of aligned, Holm", "change from control to aligned"],
+        ["feature", "aim", "differs on", *shown, "p of aligned, Holm", "aligned, held out", "change from control to aligned"],
         rows,
     )
 
@@ -531,6 +533,8 @@ def _features_left_out(aligned: Figures | None) -> list[LeftOut]:
         ),
         "Features that go with misalignment": (aligned.at("misalignment"), aligned.at("misalignment", "dropped")),
     }
+    if aligned.get("held_out", "pairs"):
+        fits["Feature imprint of aligned on held-out pairs"] = (aligned.at("held_out"), aligned.at("held_out", "dropped"))
     unlabelled = things(aligned.get("unlabelled_pairs") or 0, "pair")
     made = [LeftOut("Feature imprint of aligned", unlabelled, "with a text that has no labels", aligned.at("unlabelled_pairs"))]
     for where, (fit, dropped) in fits.items():
