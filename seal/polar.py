@@ -120,7 +120,7 @@ def reward_directions(rewards: Mapping[str, np.ndarray], quadrants: Mapping[str,
             "Areas of bars are proportional to pairs; a ring says which share.",
         )
 
-    return _plain(svg(draw, 250, _STYLE, transparent=True))
+    return _plain(svg(draw, 250, _STYLE))
 
 
 def theta_rose(first: Rose, others: list[Rose]) -> str:
@@ -144,7 +144,7 @@ def theta_rose(first: Rose, others: list[Rose]) -> str:
             "Areas of bars are proportional to pairs; a ring says which share.",
         )
 
-    return _plain(svg(draw, end + 36, _STYLE, transparent=True))
+    return _plain(svg(draw, end + 36, _STYLE))
 
 
 def _theta_panel(figure: "Figure", rose: Rose, centre: float, top: float, diameter: float) -> None:

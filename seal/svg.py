@@ -18,7 +18,7 @@ _STYLE: dict[Any, Any] = {
 }
 
 
-def svg(draw: Callable[["Figure"], None], height: float, style: Mapping[Any, Any], transparent: bool = False) -> str:
+def svg(draw: Callable[["Figure"], None], height: float, style: Mapping[Any, Any]) -> str:
     """Draw a figure of `WIDTH` and a height in points.
 
     Parameters
@@ -27,8 +27,6 @@ def svg(draw: Callable[["Figure"], None], height: float, style: Mapping[Any, Any
         Draws into an empty figure.
     style
         Parameters of matplotlib, beside those that all figures here have.
-    transparent
-        Whether what lies behind the figure shows through.
     """
     import matplotlib
     from matplotlib.figure import Figure
@@ -41,6 +39,6 @@ def svg(draw: Callable[["Figure"], None], height: float, style: Mapping[Any, Any
         draw(figure)
         stream = io.StringIO()
         metadata = dict.fromkeys(("Creator", "Date", "Format", "Type"))
-        figure.savefig(stream, format="svg", transparent=transparent, metadata=metadata)
+        figure.savefig(stream, format="svg", metadata=metadata)
     lines = [line.rstrip() for line in stream.getvalue().splitlines()]
     return re.sub(r"font-family: [^;\"]*", "font-family: sans-serif", "\n".join(lines) + "\n")
