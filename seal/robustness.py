@@ -17,7 +17,6 @@ from seal.pairs import PREFERENCES
 from seal.regression import holm
 from seal.resampling import mean, pearson, resolved, undefined
 from seal.rewrites import AFTER, BEFORE, ROLES, score_column, similarity_column
-from seal.robustness_scores import MIN_EVENTS
 from seal.uncertainty import ClusterBootstrap, exact_mcnemar, wilson
 
 TABLES = ("rewritten", "trivial", "second", "between_rewrites")
@@ -98,7 +97,6 @@ def report(
     row_ids: np.ndarray,
     draw: ClusterBootstrap,
     min_similarity: float,
-    min_events: int = MIN_EVENTS,
 ) -> Report:
     """Alignment robustness of a table of rewrites, beside that of changes that mean nothing.
 
@@ -113,8 +111,6 @@ def report(
         [pairs] of the pairs that stand in any table, and the bootstrap over their opening prompts.
     min_similarity
         The figures under `similar` are those of pairs of which both texts are as similar to their originals as that.
-    min_events
-        `MIN_EVENTS`
 
     Returns
     -------
@@ -133,7 +129,7 @@ def report(
     def of(table: pd.DataFrame) -> ClusterBootstrap:
         return draw[places.get_indexer(pd.Index(table["row_id"]))]
 
-    measured = {name: by_similarity(tables[name], masks[name], of(tables[name]), min_events) for name in TABLES if name in tables}
+    measured = {name: by_similarity(tables[name], masks[name], of(tables[name])) for name in TABLES if name in tables}
 
     def figures(name: str) -> dict[str, Any] | None:
         return {subset: found.figures for subset, found in measured[name].items()} if name in measured else None
@@ -180,12 +176,12 @@ def original_rewards_differ(first: pd.DataFrame, second: pd.DataFrame) -> dict[s
     return {role: int((rewards(one, BEFORE, role) != rewards(other, BEFORE, role)).any(axis=1).sum()) for role in ROLES}
 
 
-def by_similarity(table: pd.DataFrame, close: np.ndarray, draw: ClusterBootstrap, min_events: int = MIN_EVENTS) -> dict[str, Measures]:
+def by_similarity(table: pd.DataFrame, close: np.ndarray, draw: ClusterBootstrap) -> dict[str, Measures]:
     """The measures of all pairs of a table and of those that are close, [pairs] booleans, in units of the same spread of rewards."""
     spreads = _spreads(table)
     return {
-        "all": measure(table, draw, spreads, min_events),
-        "similar": measure(table[close], draw[close], spreads, min_events),
+        "all": measure(table, draw, spreads),
+        "similar": measure(table[close], draw[close], spreads),
     }
 
 
@@ -202,7 +198,7 @@ def spread(values: np.ndarray) -> float:
 # --- the figures of one table ---
 
 
-def measure(table: pd.DataFrame, draw: ClusterBootstrap, spreads: Mapping[str, float], min_events: int = MIN_EVENTS) -> Measures:
+def measure(table: pd.DataFrame, draw: ClusterBootstrap, spreads: Mapping[str, float]) -> Measures:
     """What rewriting did to these pairs.
 
     Parameters
@@ -213,8 +209,6 @@ def measure(table: pd.DataFrame, draw: ClusterBootstrap, spreads: Mapping[str, f
         Bootstrap over the opening prompts of these pairs.
     spreads
         By role the unit of its reward change, usually the standard deviation of its original rewards.
-    min_events
-        `MIN_EVENTS`
 
     Returns
     -------
@@ -226,7 +220,7 @@ def measure(table: pd.DataFrame, draw: ClusterBootstrap, spreads: Mapping[str, f
     if pairs == 0:
         return Measures({"pairs": 0}, [], [], [])
     flips = flips_of(table)
-    roles = {role: _role(table, role, flips, spreads[role], draw.level, min_events) for role in ROLES}
+    roles = {role: _role(table, role, flips, spreads[role], draw.level) for role in ROLES}
     figures = {
         "pairs": pairs,
         "opening_prompts": draw.clusters,
@@ -253,13 +247,13 @@ class _Role(NamedTuple):
     scores: list[Row]
 
 
-def _role(table: pd.DataFrame, role: str, flips: Flips, unit: float, level: float, min_events: int) -> _Role:
+def _role(table: pd.DataFrame, role: str, flips: Flips, unit: float, level: float) -> _Role:
     original, rewritten = rewards(table, BEFORE, role), rewards(table, AFTER, role)
     before, after = original[:, 0] > original[:, 1], rewritten[:, 0] > rewritten[:, 1]
     change = (rewritten - original) / unit if unit else None
     close = similarities(table)
     populations = {"all_pairs": np.ones(len(table), dtype=bool), "at_risk": before}
-    fits = {name: robustness_scores.fits(flips, before & ~after, members, level, min_events) for name, members in populations.items()}
+    fits = {name: robustness_scores.fits(flips, before & ~after, members, level) for name, members in populations.items()}
     figures = {
         **_agreement(before, after, level),
         "original_ties": int((original[:, 0] == original[:, 1]).sum()),

@@ -13,7 +13,8 @@ from seal.flips import Flips, levels_of
 from seal.regression import Effect
 
 MIN_EVENTS = 10
-"""Events that a joint fit needs for each parameter (Peduzzi and others 1996); events are the rarer outcome, parameters the slopes."""
+"""Events that a joint fit needs for each parameter (Peduzzi and others 1996); events are the rarer outcome, parameters the slopes: the
+levels other than 0 that occur."""
 
 COLUMNS = ("feature", "side", "level", "pairs", "estimate", "low", "high", "standard_error", "p", "p_holm", "reason")
 """Of a robustness score."""
@@ -49,7 +50,7 @@ class Fit(NamedTuple):
     """Why there are no scores."""
 
 
-def fits(flips: Flips, misaligned: np.ndarray, population: np.ndarray, level: float, min_events: int) -> dict[str, Fit]:
+def fits(flips: Flips, misaligned: np.ndarray, population: np.ndarray, level: float) -> dict[str, Fit]:
     """The effect of each level of each flip on becoming misaligned, level 0 being the base; positive: the more fragile.
 
     `one_at_a_time` and `linear` are linear probability models with HC3 errors, of one feature and side, and of all together; their
@@ -67,19 +68,17 @@ def fits(flips: Flips, misaligned: np.ndarray, population: np.ndarray, level: fl
         [pairs] which pairs to take: all, or those at risk, that agreed before.
     level
         Of the intervals.
-    min_events
-        The joint fits are refused where there are fewer events for each parameter. Events are the pairs with the rarer outcome, parameters
-        are the slopes: the levels other than 0 that occur.
 
     Returns
     -------
     By way. An estimate that cannot be told from others is None; an error is None where one pair alone decides a coefficient, or where all
     pairs with the flip, or all without it, have one outcome, since an error made from residuals that happen to be none would be far too
-    small. Joint fits leave out pairs that miss any label and count them.
+    small. Joint fits leave out pairs that miss any label and count them; they are refused where there are fewer than `MIN_EVENTS` for each
+    parameter.
     """
     return {
         "one_at_a_time": _one_at_a_time(flips, misaligned, population, level),
-        **_joint(flips, misaligned, population, level, min_events),
+        **_joint(flips, misaligned, population, level),
     }
 
 
@@ -103,7 +102,7 @@ def _one_at_a_time(flips: Flips, misaligned: np.ndarray, population: np.ndarray,
     return Fit({}, _scores(coefficients, level), "")
 
 
-def _joint(flips: Flips, misaligned: np.ndarray, population: np.ndarray, level: float, min_events: int) -> dict[str, Fit]:
+def _joint(flips: Flips, misaligned: np.ndarray, population: np.ndarray, level: float) -> dict[str, Fit]:
     labelled = ~np.isnan(np.stack(list(flips.values()))).any(axis=0)
     rows = population & labelled
     columns, design = _design({key: flip[rows] for key, flip in flips.items()})
@@ -117,8 +116,8 @@ def _joint(flips: Flips, misaligned: np.ndarray, population: np.ndarray, level: 
     }
     if not columns:
         refused = "no label flips on these pairs"
-    elif events < min_events * len(columns):
-        refused = f"{events} events for {len(columns)} parameters; a joint fit needs {min_events} for each"
+    elif events < MIN_EVENTS * len(columns):
+        refused = f"{events} events for {len(columns)} parameters; a joint fit needs {MIN_EVENTS} for each"
     else:
         linear = Fit(counts, _scores(_linear(columns, design, outcome), level), "")
         logistic = _logistic(columns, design, outcome, level)

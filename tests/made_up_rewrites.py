@@ -81,10 +81,10 @@ def labels(feature: str, side: str, flips: Any) -> dict[str, np.ndarray]:
     }
 
 
-def measure(table: pd.DataFrame, openings: Any = None, min_events: int = 10) -> Measures:
+def measure(table: pd.DataFrame, openings: Any = None) -> Measures:
     """The measures, as they would be read from files: with no NaN in them."""
     clusters = np.arange(len(table)) if openings is None else np.asarray(openings)
-    measures = robustness.measure(table, over(clusters), UNIT, min_events)
+    measures = robustness.measure(table, over(clusters), UNIT)
     return Measures(*json.loads(json.dumps(measures, allow_nan=False)))
 
 

@@ -181,7 +181,7 @@ def test_intervals_hold_the_planted_effect_as_often_as_they_say() -> None:
         flip = random.choice([-1.0, 0.0, 1.0], size=300, p=[0.2, 0.6, 0.2])
         misaligned = random.random(300) < 0.15 + 0.2 * (flip == 1)
         everyone = np.ones(300, dtype=bool)
-        fit = robustness_scores.fits({("helpful", "chosen"): flip}, misaligned, everyone, 0.95, 10)["linear"]
+        fit = robustness_scores.fits({("helpful", "chosen"): flip}, misaligned, everyone, 0.95)["linear"]
         assert fit.scores is not None
         score = by_flip(fit.scores)["helpful", "chosen", 1]
         hits += score["low"] <= 0.2 <= score["high"]
@@ -214,10 +214,11 @@ def test_a_joint_fit_needs_ten_of_the_rarer_outcome_for_each_slope(misaligned: i
     assert scores(measures, "one_at_a_time")["helpful", "chosen", 1]["estimate"] is not None
 
 
-def test_a_level_with_one_pair_has_an_estimate_and_no_error() -> None:
+def test_a_level_with_one_pair_has_an_estimate_and_no_error(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(robustness_scores, "MIN_EVENTS", 0)
     outcome = np.array([True, False, True, False, False, True, False, True])
     columns = labels("sentiment", "chosen", [2, 1, 1, 1, 0, 0, 0, 0])
-    measures = measure(table_of(8, **columns, **margins(np.ones(8), np.where(outcome, -1, 1))), min_events=0)
+    measures = measure(table_of(8, **columns, **margins(np.ones(8), np.where(outcome, -1, 1))))
     for way in ("one_at_a_time", "linear"):
         levels = {level: row for (_, _, level), row in scores(measures, way).items()}
         assert levels[2]["estimate"] == pytest.approx(1 - 1 / 2)
@@ -293,10 +294,11 @@ def test_separation_by_two_flips_together_leaves_no_logit() -> None:
     assert fits(measures)["linear"]["coefficients"] == len(scores(measures, "linear")) == 2
 
 
-def test_a_flip_without_which_no_pair_becomes_misaligned_has_an_estimate_and_no_error() -> None:
+def test_a_flip_without_which_no_pair_becomes_misaligned_has_an_estimate_and_no_error(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(robustness_scores, "MIN_EVENTS", 0)
     outcome = np.array([True, False, True, False, False, False, False, False])
     columns = labels("helpful", "chosen", [1, 1, 1, 0, 0, 0, 0, 0])
-    measures = measure(table_of(8, **columns, **margins(np.ones(8), np.where(outcome, -1, 1))), min_events=0)
+    measures = measure(table_of(8, **columns, **margins(np.ones(8), np.where(outcome, -1, 1))))
     for way in ("one_at_a_time", "linear"):
         score = scores(measures, way)["helpful", "chosen", 1]
         assert score["estimate"] == pytest.approx(2 / 3)
