@@ -127,12 +127,8 @@ class ClusterBootstrap:
         found += [self._medians(middle, size[:, 0], least) for middle, least in zip(middles, under.T, strict=True)]
         return [percentiles(values, self.level) for values in found]
 
-    def mean_interval(self, values: np.ndarray) -> Resampled:
-        """The interval of the mean of values, [n]."""
-        return self.intervals(means=[values])[0]
-
     def mean_intervals_of_groups(self, values: np.ndarray, groups: Sequence[np.ndarray]) -> list[Resampled]:
-        """The interval of the mean of values, [n], in each of some groups, given by masks, [n]: as `mean_interval` of their views."""
+        """The interval of the mean of values, [n], in each of some groups, given by masks, [n]: as `intervals` of their views."""
         if not groups:
             return []
         counts = np.stack([np.bincount(self.codes[members], minlength=self.clusters) for members in groups], axis=1)

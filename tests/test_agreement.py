@@ -238,8 +238,8 @@ def test_regimes_have_the_intervals_of_their_means() -> None:
     draw = over(clusters)
     for name, (before, after) in agreement.REGIMES.items():
         members = (control == bool(before)) & (aligned == bool(after))
-        assert (figures[name]["share_low"], figures[name]["share_high"]) == draw.mean_interval(members).interval
-    gained = draw.mean_interval(aligned.astype(float) - control).interval
+        assert (figures[name]["share_low"], figures[name]["share_high"]) == draw.intervals([members])[0].interval
+    gained = draw.intervals([aligned.astype(float) - control])[0].interval
     assert (figures["agreement_gained_low"], figures["agreement_gained_high"]) == gained
 
 

@@ -37,7 +37,7 @@ def test_interval_of_a_mean_is_that_of_resampled_whole_clusters(level: float) ->
     values, clusters = uneven_clusters(1)
     means = [drawn.mean() for drawn in resample_by_hand(values, clusters, 300, seed=7)]
     expected = np.quantile(means, [(1 - level) / 2, (1 + level) / 2])
-    assert ClusterBootstrap(clusters, 300, 7, level).mean_interval(values).interval == pytest.approx(tuple(expected), rel=1e-12)
+    assert ClusterBootstrap(clusters, 300, 7, level).intervals([values])[0].interval == pytest.approx(tuple(expected), rel=1e-12)
 
 
 @pytest.mark.parametrize("spreads", [6, 0.5, 0])
@@ -64,7 +64,7 @@ def test_intervals_of_medians_of_a_few_observations_are_those_of_resampled_whole
 def test_intervals_in_one_draw_are_those_of_each_alone_in_their_order() -> None:
     values, clusters = uneven_clusters(3)
     draw = ClusterBootstrap(clusters, 100, 7, 0.9)
-    alone = [draw.mean_interval(values), draw.mean_interval(values > 0), *draw.intervals(medians=[values])]
+    alone = [draw.intervals([values])[0], draw.intervals([values > 0])[0], *draw.intervals(medians=[values])]
     together = draw.intervals(means=[values, values > 0], medians=[values])
     assert np.array([found.interval for found in together]) == pytest.approx(np.array([found.interval for found in alone]), rel=1e-12)
     assert draw.intervals() == []
@@ -79,20 +79,20 @@ def test_equal_clusters_give_the_interval_of_scipys_bootstrap_over_cluster_means
     reference = stats.bootstrap(
         (cluster_means,), np.mean, n_resamples=8000, confidence_level=level, method="percentile", rng=np.random.default_rng(99)
     )
-    interval = ClusterBootstrap(np.repeat(np.arange(50), 4), 8000, 1, level).mean_interval(values.ravel()).interval
+    interval = ClusterBootstrap(np.repeat(np.arange(50), 4), 8000, 1, level).intervals([values.ravel()])[0].interval
     # an end of the interval has a Monte Carlo error of about 0.03 standard errors at 8000 resamples, in either implementation
     assert interval == pytest.approx(tuple(reference.confidence_interval), abs=0.15 * reference.standard_error)
 
 
 def test_observations_in_clusters_of_one_give_the_plain_bootstrap_and_about_wilsons_interval() -> None:
     agrees = np.arange(1000) < 640
-    interval = ClusterBootstrap(np.arange(1000), 4000, 1, 0.95).mean_interval(agrees).interval
+    interval = ClusterBootstrap(np.arange(1000), 4000, 1, 0.95).intervals([agrees])[0].interval
     assert interval == pytest.approx(proportion_confint(640, 1000, 0.05, method="wilson"), abs=0.003)
 
 
 def test_the_same_seed_gives_the_same_interval_and_another_seed_another() -> None:
     values, clusters = uneven_clusters(4)
-    first, again, other = (ClusterBootstrap(clusters, 200, seed, 0.95).mean_interval(values).interval for seed in (1, 1, 2))
+    first, again, other = (ClusterBootstrap(clusters, 200, seed, 0.95).intervals([values])[0].interval for seed in (1, 1, 2))
     assert first == again
     assert first != other
 
@@ -103,7 +103,7 @@ def test_labels_of_clusters_may_be_any_texts_and_are_counted_once() -> None:
     bootstrap = ClusterBootstrap(named, 100, 1, 0.9)
     assert bootstrap.codes.tolist() == np.unique(named, return_inverse=True)[1].tolist()
     assert bootstrap.clusters == 40
-    assert bootstrap.mean_interval(values) == ClusterBootstrap(clusters, 100, 1, 0.9).mean_interval(values)
+    assert bootstrap.intervals([values])[0] == ClusterBootstrap(clusters, 100, 1, 0.9).intervals([values])[0]
 
 
 @pytest.mark.parametrize("clusters", [[], ["one"], ["one"] * 5])
@@ -111,7 +111,6 @@ def test_fewer_than_two_clusters_leave_no_interval(clusters: list[str]) -> None:
     bootstrap = ClusterBootstrap(np.array(clusters, dtype=object), 10, 1, 0.95)
     values = np.arange(len(clusters), dtype=float)
     assert bootstrap.clusters == len(set(clusters))
-    assert bootstrap.mean_interval(values) == (None, 0)
     assert bootstrap.intervals(means=[values, values], medians=[values]) == [(None, 0)] * 3
     assert bootstrap.mean_intervals_of_groups(values, [np.ones(len(values), dtype=bool)]) == [(None, 0)]
 
@@ -211,7 +210,7 @@ def test_a_group_of_a_group_is_that_of_all() -> None:
     drawn = of_group_by_hand(values, clusters, both, 100, seed=7)
     expected = np.quantile([each.mean() for each in drawn], [0.05, 0.95])
     for group in (draw[outer][inner[outer]], draw[np.flatnonzero(both)]):
-        assert group.mean_interval(values[both]).interval == pytest.approx(tuple(expected), rel=1e-12)
+        assert group.intervals([values[both]])[0].interval == pytest.approx(tuple(expected), rel=1e-12)
 
 
 def test_a_group_that_too_many_resamples_lack_has_no_interval() -> None:
@@ -245,7 +244,7 @@ def agreement_that_goes_by_cluster(random: np.random.Generator) -> tuple[np.ndar
 def test_intervals_over_clusters_hold_the_planted_agreement_as_often_as_they_say() -> None:
     def holds(random: np.random.Generator) -> bool:
         agrees, clusters, truth = agreement_that_goes_by_cluster(random)
-        interval = ClusterBootstrap(clusters, 300, int(random.integers(2**31)), 0.95).mean_interval(agrees).interval
+        interval = ClusterBootstrap(clusters, 300, int(random.integers(2**31)), 0.95).intervals([agrees])[0].interval
         assert interval is not None
         return interval.low <= truth <= interval.high
 
@@ -269,7 +268,7 @@ def test_intervals_of_a_paired_difference_hold_the_planted_one_as_often_as_they_
         ease = random.beta(1, 1, size=120)[clusters]
         first, second = random.random(len(clusters)) < 0.3 + 0.6 * ease, random.random(len(clusters)) < 0.8 * ease
         difference = first.astype(float) - second.astype(float)
-        interval = ClusterBootstrap(clusters, 300, int(random.integers(2**31)), 0.95).mean_interval(difference).interval
+        interval = ClusterBootstrap(clusters, 300, int(random.integers(2**31)), 0.95).intervals([difference])[0].interval
         assert interval is not None
         return interval.low <= 0.2 <= interval.high
 
