@@ -14,29 +14,29 @@ from seal.report.figures import (
 from seal.report.wording import change, count, feature, p_value, percent, things
 
 
-def reward_change(found: Figures, role: str = ALIGNED) -> Finding:
+def reward_change(found: Figures) -> Finding:
     """How far a text's reward moves when it is reworded, and when nothing of it changes."""
-    names = ("all", role, "reward_change", "all_texts")
+    names = ("all", ALIGNED, "reward_change", "all_texts")
     rewritten, trivial, second = (
         found.at(*table, *names) for table in (("rewritten",), ("noise_floor", "trivial"), ("noise_floor", "second"))
     )
     if rewritten.get("mean_absolute") is None:
-        reason = found.get("rewritten", "all", role, "reward_change", "reason") or "no pair was reworded"
-        return no_finding(f"Rewards of {role} after rewording", reason, found.at("rewritten", "all"))
+        reason = found.get("rewritten", "all", ALIGNED, "reward_change", "reason") or "no pair was reworded"
+        return no_finding("Rewards of aligned after rewording", reason, found.at("rewritten", "all"))
     size = (
         f"{shown_value(rewritten, 'mean_absolute')} standard deviations of the original rewards on average, "
         f"on {things(rewritten.get('texts'), 'text')}"
     )
     sources = [rewritten]
     if trivial.get("mean_absolute") is None:
-        claim = f"How much of the change of rewards by {role} after rewording is noise was not measured."
+        claim = "How much of the change of rewards by aligned after rewording is noise was not measured."
         return Finding(claim, f"Rewording: {size}.", tuple(sources))
     both = found.at("beyond_noise", "trivial", "all")
-    beyond = both.at(role, "reward_change")
+    beyond = both.at(ALIGNED, "reward_change")
     claim = {
-        1: f"Rewording moves rewards by {role} more than a change that means nothing.",
-        -1: f"Rewording moves rewards by {role} less than a change that means nothing.",
-        0: f"Whether rewording moves rewards by {role} more than a change that means nothing cannot be shown.",
+        1: "Rewording moves rewards by aligned more than a change that means nothing.",
+        -1: "Rewording moves rewards by aligned less than a change that means nothing.",
+        0: "Whether rewording moves rewards by aligned more than a change that means nothing cannot be shown.",
     }[tells(beyond, "mean_absolute", both)]
     evidence = (
         f"Rewording: {size}. A change that means nothing: {shown_value(trivial, 'mean_absolute')}, on "
@@ -58,16 +58,16 @@ def reward_change(found: Figures, role: str = ALIGNED) -> Finding:
     return Finding(claim, evidence, tuple(sources))
 
 
-def agreement_after_rewriting(found: Figures, significant: float, role: str = ALIGNED) -> Finding:
+def agreement_after_rewriting(found: Figures, significant: float) -> Finding:
     """Whether agreement with the human survives rewording."""
     everything = found.at("rewritten", "all")
-    of = everything.at(role)
+    of = everything.at(ALIGNED)
     if not everything.get("pairs") or of.get("agreement_change") is None:
-        return no_finding(f"Agreement of {role} after rewording", "no pair was reworded", everything)
+        return no_finding("Agreement of aligned after rewording", "no pair was reworded", everything)
     claim = {
-        1: f"After rewording {role} agrees with the human more often.",
-        -1: f"After rewording {role} agrees with the human less often.",
-        0: f"No change of {role}'s agreement with the human by rewording can be shown.",
+        1: "After rewording aligned agrees with the human more often.",
+        -1: "After rewording aligned agrees with the human less often.",
+        0: "No change of aligned's agreement with the human by rewording can be shown.",
     }[tells(of, "agreement_change", everything) if mcnemar_p(of) < significant else 0]
     lost = of.at("became_misaligned")
     evidence = (
@@ -76,7 +76,7 @@ def agreement_after_rewriting(found: Figures, significant: float, role: str = AL
         f"misaligned, {shown_share(lost, 'share')}."
     )
     both = found.at("beyond_noise", "trivial", "all")
-    beyond = both.at(role)
+    beyond = both.at(ALIGNED)
     sources = [everything.at("pairs"), of]
     if beyond.get("became_misaligned") is not None:
         evidence += (
@@ -133,18 +133,18 @@ def _flip_rates(figures: Figures) -> dict[str, Figures]:
     }
 
 
-def robustness_scores(found: Figures, role: str = ALIGNED) -> Finding:
+def robustness_scores(found: Figures) -> Finding:
     """Whether a flip of a label makes a pair more likely to become misaligned."""
-    fits = found.at("rewritten", "all", role, "robustness_scores", "all_pairs")
+    fits = found.at("rewritten", "all", ALIGNED, "robustness_scores", "all_pairs")
     alone = fits.at("one_at_a_time")
     if not alone:
-        return no_finding(f"Robustness scores of {role}", "no pair was reworded", found.at("rewritten", "all"))
+        return no_finding("Robustness scores of aligned", "no pair was reworded", found.at("rewritten", "all"))
     if not _flip_rates(found.at("rewritten", "all", "flip_rates")):
-        return no_finding(f"Robustness scores of {role}", "no reworded text is labelled", found.at("rewritten", "all"))
+        return no_finding("Robustness scores of aligned", "no reworded text is labelled", found.at("rewritten", "all"))
     shown = count(alone.get("significant")) if alone.get("significant") else "none"
-    claim = f"Of {things(alone.get('coefficients'), 'kind')} of flips, {shown} can be shown to change how often {role} becomes misaligned."
+    claim = f"Of {things(alone.get('coefficients'), 'kind')} of flips, {shown} can be shown to change how often aligned becomes misaligned."
     joint, everything = fits.at("logistic"), found.at("rewritten", "all")
-    lost = everything.at(role, "became_misaligned", "pairs")
+    lost = everything.at(ALIGNED, "became_misaligned", "pairs")
     evidence = (
         f"{count(lost.content)} of {things(everything.get('pairs'), 'pair')} became misaligned. Each flip is fitted by itself; "
         f"{count(alone.get('tested'))} of {count(alone.get('coefficients'))} could be tested (a flip may be too rare for that, or all its "

@@ -109,8 +109,8 @@ def text(value: str) -> Cell:
     return Cell(value, value)
 
 
-def _number(value: Number, note: str = "") -> Cell:
-    return Cell(NOTHING, None, note) if value is None else Cell(count(value) if isinstance(value, int) else number(value), value)
+def _number(value: Number) -> Cell:
+    return Cell(NOTHING, None) if value is None else Cell(count(value) if isinstance(value, int) else number(value), value)
 
 
 def _share(of: Figures, name: str) -> Cell:
