@@ -8,7 +8,7 @@ import pandas as pd
 
 from seal.errors import InputError
 from seal.features import BOOLEANS, values
-from seal.files import FIRST_ROW, read_csv, write_csv
+from seal.files import FIRST_ROW, read_csv
 from seal.pairs import PREFERENCES
 from seal.versions import ORIGINAL
 
@@ -101,11 +101,6 @@ def _table(columns: Mapping[str, np.ndarray]) -> pd.DataFrame:
 def _feature(column: str) -> str | None:
     """The feature that a column holds labels of, if it does."""
     return next((feature for feature in FEATURES if column.endswith(feature)), None)
-
-
-def write(path: str | Path, rewrites: pd.DataFrame) -> None:
-    """Write such a table as CSV."""
-    write_csv(path, rewrites)
 
 
 def read(path: str | Path) -> pd.DataFrame:

@@ -13,7 +13,7 @@ import pandas as pd
 
 from seal import rewrites, scores, taxonomy, versions
 from seal.errors import InputError
-from seal.files import FIRST_ROW, read_csv
+from seal.files import FIRST_ROW, read_csv, write_csv
 from seal.versions import REWRITTEN, SECOND, TRIVIAL
 
 
@@ -42,7 +42,7 @@ def main(arguments: Arguments) -> None:
         joined = rewrites.table(table, version, similarity, rewards, labels)
         if len(joined) != (table["version"] == version).sum():
             raise AssertionError("pairs were lost")
-        rewrites.write(path, joined)
+        write_csv(path, joined)
         print(f"{len(joined)} pairs in {path}", file=sys.stderr)
     print(f"{2 * len(table) - len(labels)} of {2 * len(table)} texts have no labels", file=sys.stderr)
 

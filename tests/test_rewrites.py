@@ -10,6 +10,7 @@ from test_versions import QUESTION, ROWS, table
 
 from seal import rewrites, scores, taxonomy
 from seal.errors import InputError
+from seal.files import write_csv
 
 # Two pairs: pair 7 with all four versions, pair 3 without a second and a trivial one. Rows of ROWS have row_ids 0 to 5.
 VERSIONS = table(ROWS)
@@ -184,16 +185,16 @@ def test_the_tables_of_no_versions_have_no_rows() -> None:
 @pytest.mark.parametrize("given", [LABELS, {}], ids=["labels", "no labels"])
 def test_what_was_written_is_read(tmp_path: Path, after: str, given: dict[tuple[int, str], Any]) -> None:
     found = joined(after, given)
-    rewrites.write(tmp_path / "a.csv", found)
+    write_csv(tmp_path / "a.csv", found)
     back = rewrites.read(tmp_path / "a.csv")
     assert back.to_dict("records") == found.to_dict("records")
     pd.testing.assert_frame_equal(back, found, check_exact=True)
-    rewrites.write(tmp_path / "b.csv", back)
+    write_csv(tmp_path / "b.csv", back)
     assert (tmp_path / "b.csv").read_bytes() == (tmp_path / "a.csv").read_bytes()
 
 
 def test_a_text_without_labels_has_empty_cells(tmp_path: Path) -> None:
-    rewrites.write(tmp_path / "a.csv", joined("second"))
+    write_csv(tmp_path / "a.csv", joined("second"))
     written = (tmp_path / "a.csv").read_text()
     assert written.splitlines()[0] == ",".join(rewrites.COLUMNS)
     assert written.endswith(",True,True,True,False,positive,False,True,True,False,negative,,,,,,,,,,\n")
@@ -206,7 +207,7 @@ def test_rewards_and_similarities_read_back_to_the_last_bit(tmp_path: Path) -> N
     found[numbers] = random.normal(size=(500, len(numbers))) * 10.0 ** random.integers(-12, 12, size=(500, len(numbers)))
     close = [column for column in numbers if column.endswith("cos_sim")]
     found[close] = np.tanh(found[close])
-    rewrites.write(tmp_path / "a.csv", found)
+    write_csv(tmp_path / "a.csv", found)
     back = rewrites.read(tmp_path / "a.csv")
     pd.testing.assert_frame_equal(back[numbers], found[numbers], check_exact=True)
 
@@ -221,7 +222,7 @@ def test_rewards_and_similarities_read_back_to_the_last_bit(tmp_path: Path) -> N
 def test_texts_survive_as_they_are(tmp_path: Path, words: str) -> None:
     texts = [column for column in rewrites.COLUMNS if column.endswith("_text")]
     found = joined("rewritten").assign(**dict.fromkeys(texts, words))
-    rewrites.write(tmp_path / "a.csv", found)
+    write_csv(tmp_path / "a.csv", found)
     back = rewrites.read(tmp_path / "a.csv")
     assert [back[column].tolist() for column in texts] == [[words, words]] * 4
     assert back["row_id"].tolist() == [3, 7]

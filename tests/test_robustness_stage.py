@@ -17,6 +17,7 @@ from robustness import Arguments
 
 from seal import pairs, rewrites
 from seal.errors import InputError
+from seal.files import write_csv
 
 ROOT = Path(__file__).parent.parent
 OUTPUTS = ("metrics.json", "flips.csv", "robustness_scores.csv", "doses.csv")
@@ -48,7 +49,7 @@ def arguments(tmp_path: Path) -> Arguments:
     tables = {"rewrites": rewrites_of(40, 1, 0.8), "second": rewrites_of(40, 2, 0.8), "trivial": rewrites_of(40, 3, 0.1)}
     write_pairs(tmp_path / "pairs.parquet", tables["rewrites"])
     for name, table in tables.items():
-        rewrites.write(tmp_path / f"{name}.csv", table)
+        write_csv(tmp_path / f"{name}.csv", table)
     paths = {name: str(tmp_path / f"{name}.csv") for name in (*tables, "flips", "robustness_scores", "doses")}
     return Arguments(pairs=str(tmp_path / "pairs.parquet"), metrics=str(tmp_path / "metrics.json"), resamples=50, **paths)
 
@@ -233,7 +234,7 @@ def test_the_least_similarity_chooses_the_similar_pairs(arguments: Arguments) ->
 
 def test_rewrites_of_some_of_the_pairs_will_do(arguments: Arguments) -> None:
     table = rewrites.read(arguments.rewrites)
-    rewrites.write(arguments.rewrites, table.iloc[::2])
+    write_csv(arguments.rewrites, table.iloc[::2])
     figures = run(arguments)
     assert (figures["rewritten"]["all"]["pairs"], figures["noise_floor"]["second"]["all"]["pairs"]) == (20, 40)
     assert figures["noise_floor"]["between_rewrites"]["all"]["pairs"] == figures["beyond_noise"]["trivial"]["all"]["pairs"] == 20
@@ -242,7 +243,7 @@ def test_rewrites_of_some_of_the_pairs_will_do(arguments: Arguments) -> None:
 @pytest.mark.parametrize("count", [0, 1])
 def test_hardly_any_pair(arguments: Arguments, count: int) -> None:
     for path in (arguments.rewrites, arguments.second, arguments.trivial):
-        rewrites.write(path, rewrites.read(path).iloc[:count])
+        write_csv(path, rewrites.read(path).iloc[:count])
     figures = run(arguments)
     assert figures["rewritten"]["all"]["pairs"] == count
     assert figures["beyond_noise"]["between_rewrites"]["all"]["pairs"] == count
@@ -289,7 +290,7 @@ def test_a_pair_that_is_not_among_the_pairs_is_refused(arguments: Arguments, nam
     path = getattr(arguments, name)
     table = rewrites.read(path)
     table.loc[3, "row_id"] = 77
-    rewrites.write(path, table)
+    write_csv(path, table)
     refused(arguments, rf"{name}\.csv: row_id 77 is not in the pairs")
 
 
@@ -298,7 +299,7 @@ def test_another_original_text_is_refused(arguments: Arguments, name: str) -> No
     path = getattr(arguments, name)
     table = rewrites.read(path)
     table.loc[5, "original_rejected_text"] = "something else"
-    rewrites.write(path, table)
+    write_csv(path, table)
     refused(arguments, rf"{name}\.csv: row_id 5, column original_rejected_text: not the text of the pair")
 
 
