@@ -106,7 +106,7 @@ def values(feature: str) -> tuple[str, ...]:
 
 
 def numbers(labels: pd.Series) -> np.ndarray:
-    """Labels of a feature as numbers, [n]: True is 1 and False 0; sentiment is -1, 0 or 1."""
+    """Labels of a feature as numbers, [n]: True is 1 and False 0; sentiment is -1, 0 or 1; NaN where there is none."""
     if labels.dtype == bool:
         return labels.to_numpy(dtype=float)
     return labels.map({True: 1.0, False: 0.0, "negative": -1.0, "neutral": 0.0, "positive": 1.0}).to_numpy(dtype=float)

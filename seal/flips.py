@@ -12,6 +12,7 @@ import pandas as pd
 
 from seal import rewrites
 from seal.agreement import with_interval
+from seal.features import numbers
 from seal.pairs import PREFERENCES
 from seal.resampling import mean
 from seal.rewrites import AFTER, BEFORE
@@ -26,8 +27,6 @@ OUTCOME_COLUMNS = (
 )
 """Of the rows that `outcomes_by_level` gives."""
 
-_NUMBERS = {True: 1.0, False: 0.0, "negative": -1.0, "neutral": 0.0, "positive": 1.0}
-
 Flips = Mapping[tuple[str, str], np.ndarray]
 """By feature and side: [pairs] original label minus rewritten label, NaN where one of the two is missing."""
 
@@ -35,15 +34,10 @@ Flips = Mapping[tuple[str, str], np.ndarray]
 def flips_of(table: pd.DataFrame) -> dict[tuple[str, str], np.ndarray]:
     """Flips of every feature and side, [pairs]: -1 is gained by rewriting, +1 lost; sentiment counts as -1, 0, 1."""
     return {
-        (feature, side): _labels(table, f"{BEFORE}_{side}_{name}") - _labels(table, f"{AFTER}_{side}_{name}")
+        (feature, side): numbers(table[f"{BEFORE}_{side}_{name}"]) - numbers(table[f"{AFTER}_{side}_{name}"])
         for feature, name in FEATURES.items()
         for side in PREFERENCES
     }
-
-
-def _labels(table: pd.DataFrame, column: str) -> np.ndarray:
-    missing = table[column].isna()
-    return np.array([np.nan if gone else _NUMBERS[label] for label, gone in zip(table[column], missing, strict=True)], dtype=float)
 
 
 def nested(figures: Mapping[tuple[str, str], dict[str, Any]]) -> dict[str, Any]:
