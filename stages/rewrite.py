@@ -21,7 +21,7 @@ import pandas as pd
 
 from seal import pairs, rewrite_requests, rewriters, transcripts, versions
 from seal.errors import InputError
-from seal.files import text_hash, write_csv, write_json, write_text
+from seal.files import text_hash, write_csv, write_json
 from seal.journal import Journal
 from seal.language_models import answers as raw
 from seal.language_models import attempts, cost
@@ -96,7 +96,7 @@ def main(arguments: Arguments) -> None:
         raise AssertionError("pairs were lost")
     versions.write(arguments.out, pd.DataFrame(rows, columns=versions.SCHEMA.names))
     write_csv(arguments.invalid, pd.DataFrame(invalid, columns=["row_id", "preference", "version", "reason", "answer"]))
-    write_text(arguments.answers, "".join(answer.as_line(custom_id, key) for key, (custom_id, answer) in found.answers.items()))
+    raw.write(arguments.answers, found.answers)
     report = {
         "rewriter": arguments.rewriter,
         "model": arguments.model,

@@ -16,7 +16,7 @@ import pandas as pd
 
 from seal import label_requests, labelers, taxonomy
 from seal.errors import InputError
-from seal.files import text_hash, write_csv, write_json, write_text
+from seal.files import text_hash, write_csv, write_json
 from seal.journal import Journal
 from seal.labelers import Invalid
 from seal.language_models import answers as raw
@@ -82,7 +82,7 @@ def main(arguments: Arguments) -> None:
     features = label_requests.features_of(first.body)
     taxonomy.write(arguments.out, taxonomy.table(labelled.labels, features))
     write_csv(arguments.invalid, pd.DataFrame(sorted(labelled.invalid), columns=Invalid._fields))
-    write_text(arguments.answers, "".join(answer.as_line(custom_id, key) for key, (custom_id, answer) in labelled.answers.items()))
+    raw.write(arguments.answers, labelled.answers)
     report = {
         "labeler": arguments.labeler,
         "model": model,

@@ -17,7 +17,7 @@ import pandas as pd
 from seal import label_requests, labelers, pairs, taxonomy
 from seal.errors import InputError
 from seal.features import FEATURES
-from seal.files import text_hash, write_csv, write_json, write_text
+from seal.files import text_hash, write_csv, write_json
 from seal.journal import Journal
 from seal.label_requests import Options
 from seal.language_models import answers as raw
@@ -94,7 +94,7 @@ def main(arguments: Arguments) -> None:
         raise AssertionError("pairs were lost")
     taxonomy.write(arguments.out, taxonomy.table(kept, features))
     write_csv(arguments.dropped, pd.DataFrame(sorted(labelled.invalid), columns=labelers.Invalid._fields))
-    write_text(arguments.answers, "".join(answer.as_line(custom_id, key) for key, (custom_id, answer) in labelled.answers.items()))
+    raw.write(arguments.answers, labelled.answers)
     report = {
         "labeler": arguments.labeler,
         "model": arguments.model,

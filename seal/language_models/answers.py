@@ -1,13 +1,14 @@
 """Answers of language models, kept as they come and found again by what was asked, so that nothing is asked twice."""
 
 import json
-from collections.abc import Callable, Iterable, Iterator
+from collections.abc import Callable, Iterable, Iterator, Mapping
 from concurrent.futures import FIRST_COMPLETED, Future, ThreadPoolExecutor, wait
 from itertools import islice
 from pathlib import Path
 from typing import Any, NamedTuple
 
 from seal.errors import InputError
+from seal.files import write_text
 from seal.journal import Journal
 from seal.language_models.batch_files import Body, Pending, lines_of
 
@@ -31,6 +32,11 @@ class Answer(NamedTuple):
         response = {"status_code": 200, "body": body}
         line = {"custom_id": custom_id, "request": request_hash, "batch": self.batch, "response": response, "error": None}
         return json.dumps(line) + "\n"  # in ASCII, as half a surrogate pair in an answer has no UTF-8
+
+
+def write(path: str | Path, answers: Mapping[str, tuple[str, Answer]]) -> None:
+    """Write answers, given by the hash of the request and each with its custom_id, a line each."""
+    write_text(path, "".join(answer.as_line(custom_id, request_hash) for request_hash, (custom_id, answer) in answers.items()))
 
 
 class Unanswered(Exception):
