@@ -138,8 +138,6 @@ def _check(arguments: Arguments) -> None:
         raise InputError(f"model is {arguments.model}, and the rewriter rules asks none; set model to rules, or name another rewriter")
     if not arguments.model:
         raise InputError(f"no model for the rewriter {arguments.rewriter}; name one with --model")
-    if not 0 <= arguments.min_coverage <= 1:
-        raise InputError(f"min-coverage is {arguments.min_coverage:g}; expected a share from 0 to 1")
     if not (math.isfinite(arguments.temperature) and arguments.temperature >= 0):
         raise InputError(f"temperature is {arguments.temperature}; expected a number from 0 up")
     if arguments.max_tokens < 1 or not 0 <= arguments.seed <= MAX_SEED:
@@ -148,7 +146,7 @@ def _check(arguments: Arguments) -> None:
         )
     if not 0 <= arguments.shortest <= 1 <= arguments.longest < math.inf:
         raise InputError(f"shortest is {arguments.shortest:g} and longest {arguments.longest:g}; expected shares up to 1, and from 1 up")
-    attempts.check_limits(arguments.max_patches, arguments.context_tokens)
+    attempts.check_limits(arguments.max_patches, arguments.context_tokens, arguments.min_coverage)
 
 
 def _check_texts(path: str, drawn: pd.DataFrame) -> None:

@@ -57,9 +57,7 @@ class Arguments:
 
 def main(arguments: Arguments) -> None:
     command_line.read_dotenv()
-    if not 0 <= arguments.min_coverage <= 1:
-        raise InputError(f"min-coverage is {arguments.min_coverage:g}; expected a share from 0 to 1")
-    attempts.check_limits(arguments.max_patches, arguments.context_tokens)
+    attempts.check_limits(arguments.max_patches, arguments.context_tokens, arguments.min_coverage)
     table = pairs.read(arguments.pairs)
     drawn = table[table["row_id"].isin(draw(table["row_id"].to_numpy(), arguments.limit, arguments.row_ids, arguments.seed))].sort_values(
         "row_id"

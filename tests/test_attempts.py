@@ -75,12 +75,12 @@ def test_requests_that_are_the_same_go_out_once_in_every_round(answers: Answers)
 )
 def test_limits_with_which_nothing_can_be_asked_are_an_error(max_patches: int, context_tokens: int, told: str) -> None:
     with pytest.raises(InputError, match=told):
-        check_limits(max_patches, context_tokens)
+        check_limits(max_patches, context_tokens, 1.0)
 
 
 def test_limits_at_the_edges_of_their_ranges_are_none() -> None:
-    check_limits(0, 1)
-    check_limits(999, 2**31 - 1)
+    check_limits(0, 1, 0.0)
+    check_limits(999, 2**31 - 1, 1.0)
 
 
 def test_unanswered_ones_are_those_without_an_answer_each_once(answers: Answers) -> None:

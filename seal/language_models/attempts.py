@@ -52,8 +52,8 @@ def patch(body: Body, attempt: int) -> Body:
     return {**body, "temperature": max(body["temperature"], min(0.3 * attempt, 0.9)), "seed": body["seed"] + attempt}
 
 
-def check_limits(max_patches: int, context_tokens: int) -> None:
-    """Refuse limits with which nothing can be asked.
+def check_limits(max_patches: int, context_tokens: int, min_coverage: float) -> None:
+    """Refuse limits with which nothing can be asked, and a least share of valid answers that is no share.
 
     Raises
     ------
@@ -64,6 +64,8 @@ def check_limits(max_patches: int, context_tokens: int) -> None:
         raise InputError(f"max-patches is {max_patches}; expected a number from 0 to {MOST_PATCHES}, such as 2")
     if not 1 <= context_tokens <= MOST_TOKENS:
         raise InputError(f"context-tokens is {context_tokens}; expected a number of tokens from 1 to {MOST_TOKENS}, such as 8192")
+    if not 0 <= min_coverage <= 1:
+        raise InputError(f"min-coverage is {min_coverage:g}; expected a share from 0 to 1")
 
 
 def settle(
