@@ -49,6 +49,11 @@ def by_subset(pairs: pd.DataFrame, measure: Callable[[np.ndarray], dict[str, Any
     return figures
 
 
+def margins_of(scores: pd.DataFrame) -> np.ndarray:
+    """Reward of the chosen text less that of the rejected one, [pairs], of a role's rewards as `scores.read` gives them."""
+    return np.asarray(scores["chosen_score"].to_numpy(dtype=float) - scores["rejected_score"].to_numpy(dtype=float))
+
+
 def resistance(scores: pd.DataFrame, lengths: np.ndarray, draw: ClusterBootstrap) -> dict[str, Any]:
     """Agreement with the human choice and alignment resistance of one role.
 
@@ -70,7 +75,7 @@ def resistance(scores: pd.DataFrame, lengths: np.ndarray, draw: ClusterBootstrap
     if pairs == 0:
         return {"pairs": 0}
     agrees = scores["agreement"].to_numpy(dtype=bool)
-    margins = scores["chosen_score"].to_numpy(dtype=float) - scores["rejected_score"].to_numpy(dtype=float)
+    margins = margins_of(scores)
     longer = lengths[:, 0] > lengths[:, 1]
     agreement, mean, length_agreement, median = draw.intervals(means=[agrees, margins, longer], medians=[margins])
     return {
@@ -109,7 +114,7 @@ def resistance_by(
     By grouping and group: pairs, opening prompts, ties and the share, with its interval by bootstrap over opening prompts; under
     `independent_pairs` the one that takes every pair for independent.
     """
-    margins = scores["chosen_score"].to_numpy(dtype=float) - scores["rejected_score"].to_numpy(dtype=float)
+    margins = margins_of(scores)
     resists = margins <= 0
     # Of all groups at once, for each look at the draw takes time of its own.
     intervals = iter(draw.mean_intervals_of_groups(resists, [members for groups in groupings.values() for members in groups.values()]))
@@ -160,7 +165,7 @@ def most_resistant(pairs: pd.DataFrame, scores: pd.DataFrame, gammas: np.ndarray
         {
             "row_id": pairs["row_id"].to_numpy(),
             "gamma": gammas,
-            "margin": scores["chosen_score"].to_numpy(dtype=float) - scores["rejected_score"].to_numpy(dtype=float),
+            "margin": margins_of(scores),
             "chosen_score": scores["chosen_score"].to_numpy(),
             "rejected_score": scores["rejected_score"].to_numpy(),
             **{column: pairs[column].to_numpy() for column in ("opening_prompt", "chosen_response", "rejected_response")},
@@ -264,7 +269,7 @@ def with_interval(name: str, value: float | None, found: Resampled | Interval | 
 
 def margin_histogram(scores: pd.DataFrame) -> pd.DataFrame:
     """Shares of pairs by margin in its own standard deviations, in 40 equal bins over [-4, 4]; what lies beyond counts at the ends."""
-    margins = scores["chosen_score"].to_numpy(dtype=float) - scores["rejected_score"].to_numpy(dtype=float)
+    margins = margins_of(scores)
     spread = (margins.std() if len(margins) else 0.0) or 1.0
     edges = np.linspace(-4, 4, 41)
     # Turned round, bins hold their right end and not their left: a tie lies left of 0, as it is no agreement.

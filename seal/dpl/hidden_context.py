@@ -107,7 +107,7 @@ def report(
     """
     if not len(scores):
         return {"pairs": 0}
-    unsure, margins = uncertainty(stds), scores["chosen_score"].to_numpy(dtype=float) - scores["rejected_score"].to_numpy(dtype=float)
+    unsure, margins = uncertainty(stds), agreement.margins_of(scores)
     resists = margins <= 0
     compared = Compared(unsure, resists, draw)
     everything = agreement.resistance_by({"": {"": np.ones(len(scores), dtype=bool)}}, scores, draw)[""][""]
