@@ -17,8 +17,8 @@ from test_findings import COUNTS, PAIRWISE, ROLES, audit_of, committed
 from seal import pairs
 from seal.errors import InputError
 from seal.files import write_json
+from seal.report import drawings
 from seal.report import page as report_page
-from seal.report import svg
 from seal.report import tables as report_tables
 from seal.report.figures import Audit, Figures
 from seal.report.wording import NO_WIDTH, number, p_value, percent, points, visible, within, within_percent
@@ -114,7 +114,7 @@ def test_no_value_of_a_drawing_leads_elsewhere_however_it_is_written(value: str)
     drawing = (
         f'<svg xmlns="http://www.w3.org/2000/svg"><path d="M0 0" clip-path="{value}" transform="translate(3 4)" fill="rgb(1, 2, 3)"/></svg>'
     )
-    made = svg.inline(drawing, "plot1-", "a plot", "plot.svg")
+    made = drawings.inline(drawing, "plot1-", "a plot", "plot.svg")
     assert "example" not in made
     assert 'transform="translate(3 4)"' in made
     assert 'fill="rgb(1, 2, 3)"' in made
@@ -150,7 +150,7 @@ DRAWN = f"""<?xml version="1.0"?><svg {SVG} width="40pt" height="30pt"
 
 
 def test_of_a_drawing_nothing_runs_loads_or_clashes() -> None:
-    made = svg.inline(DRAWN, "plot1-", 'A "label" <b>', "a.svg")
+    made = drawings.inline(DRAWN, "plot1-", 'A "label" <b>', "a.svg")
     for banned in (
         "script",
         "alert",
@@ -175,7 +175,7 @@ def test_of_a_drawing_nothing_runs_loads_or_clashes() -> None:
 
 
 def test_ink_follows_the_page_and_colours_stay() -> None:
-    made = svg.inline(DRAWN, "", "", "a.svg")
+    made = drawings.inline(DRAWN, "", "", "a.svg")
     assert 'fill="none" stroke="currentColor"' in made
     assert 'stroke="#1f77b4"' in made
     assert made.startswith("<svg")
@@ -185,7 +185,7 @@ def test_ink_follows_the_page_and_colours_stay() -> None:
 @pytest.mark.parametrize(("text", "complaint"), [("<svg", "not a drawing"), ("<html/>", "found the element html, expected svg")])
 def test_what_is_no_drawing_is_refused(text: str, complaint: str) -> None:
     with pytest.raises(InputError, match=f"a.svg: {complaint}"):
-        svg.inline(text, "", "", "a.svg")
+        drawings.inline(text, "", "", "a.svg")
 
 
 # --- the page as text ---

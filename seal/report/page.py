@@ -146,7 +146,7 @@ def page(
     environment.filters |= {"where": where, "cited": cited}
     style, script = (_ASSETS.joinpath(name).read_text(encoding="utf-8") for name in ("page.css", "page.js"))
     return environment.get_template("page.html").render(
-        # Ours, and what `svg.inline` made of drawings; all else on the page is escaped.
+        # Ours, and what `drawings.inline` made of drawings; all else on the page is escaped.
         style=Markup(style),  # noqa: S704
         script=Markup(script),  # noqa: S704
         style_hash=content_hash(style),

@@ -7,7 +7,7 @@ from typing import Any, NamedTuple
 
 from seal.errors import InputError
 from seal.files import read_csv, read_json
-from seal.report import svg
+from seal.report import drawings
 from seal.report.figures import in_order
 
 
@@ -164,14 +164,14 @@ def drawn(files: Sequence[str], templates: str) -> list[Drawn]:
             continue
         ordered = {role: roles[role] for role in in_order(list(roles))}
         if not plot.template:
-            texts = [svg.read(file) for file in ordered.values()]
+            texts = [drawings.read(file) for file in ordered.values()]
         elif plot.together:
             texts = [_converted(plot, {role: table(file) for role, file in ordered.items()}, templates)]
         else:
             texts = [_converted(plot, {role: table(file)}, templates) for role, file in ordered.items()]
         sources = list(ordered.values())
-        drawings = [svg.inline(text, f"plot{number}-{place}-", plot.title, sources[place]) for place, text in enumerate(texts)]
-        made.append(Drawn(plot.title, plot.caption, sources, drawings))
+        inlined = [drawings.inline(text, f"plot{number}-{place}-", plot.title, sources[place]) for place, text in enumerate(texts)]
+        made.append(Drawn(plot.title, plot.caption, sources, inlined))
     return made
 
 
