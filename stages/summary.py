@@ -26,66 +26,63 @@ class Arguments:
 def main(arguments: Arguments) -> None:
     paths = (arguments.counts, arguments.control, arguments.aligned, arguments.regimes, arguments.labelers, arguments.robustness)
     names = ("prepare", "resistance", "resistance", "regimes", "labelers", "robustness")
-    given = [Measured(path, name, "", read_json_object(path)) for path, name in zip(paths, names, strict=True)]
+    given = [Measured(path, name, read_json_object(path)) for path, name in zip(paths, names, strict=True)]
     write_json(arguments.metrics, summary(*given))
 
 
 class Measured(NamedTuple):
-    """What a stage wrote, or a part of it."""
+    """What a stage wrote."""
 
     path: str
     stage: str
     """Its name, for messages."""
-    place: str
-    """The keys that lead to the part, joined by dots; empty for the whole."""
     content: Dict[str, Any]
 
-    def at(self, *keys: str) -> "Measured":
-        """The part below some keys.
+    def at(self, *keys: str) -> Any:
+        """What the keys lead to.
 
         Raises
         ------
         InputError
-            If a key is missing, or there is no object below it.
+            If one of them is missing, or there is no object below it.
         """
-        found = self
-        for key in keys:
-            content = found._value(key)
-            if not isinstance(content, dict):
-                raise found._wrong(key, content, "an object")
-            found = found._replace(place=found._below(key), content=content)
+        if not keys:
+            return self.content
+        *above, key = keys
+        part = self.part(*above)
+        if key not in part:
+            raise InputError(f"{self.path}: lacks {'.'.join(keys)}; {self._remedy}")
+        return part[key]
+
+    def part(self, *keys: str) -> Dict[str, Any]:
+        """An object.
+
+        Raises
+        ------
+        InputError
+            As `at`, or if something else stands there.
+        """
+        found = self.at(*keys)
+        if not isinstance(found, dict):
+            raise InputError(f"{self.path}, {'.'.join(keys)}: found {str(found)[:60]}, expected an object; {self._remedy}")
         return found
 
-    def number(self, key: str) -> Optional[float]:
+    def number(self, *keys: str) -> Optional[float]:
         """A number, or null, which stands where one cannot be had.
 
         Raises
         ------
         InputError
-            If the key is missing, or something else stands there.
+            As `at`, or if something else stands there.
         """
-        value = self._value(key)
-        if value is not None and (isinstance(value, bool) or not isinstance(value, (int, float))):
-            raise self._wrong(key, value, "a number or null")
-        return value
+        found = self.at(*keys)
+        if found is not None and (isinstance(found, bool) or not isinstance(found, (int, float))):
+            raise InputError(f"{self.path}, {'.'.join(keys)}: found {str(found)[:60]}, expected a number or null; {self._remedy}")
+        return found
 
-    def has(self, key: str) -> bool:
-        """Whether something other than null stands there."""
-        return self.content.get(key) is not None
-
-    def _value(self, key: str) -> Any:
-        if key not in self.content:
-            raise InputError(f"{self.path}: lacks {self._below(key)}; give what stages/{self.stage}.py writes, or run it again")
-        return self.content[key]
-
-    def _below(self, key: str) -> str:
-        return f"{self.place}.{key}" if self.place else key
-
-    def _wrong(self, key: str, found: Any, expected: str) -> InputError:
-        return InputError(
-            f"{self.path}, {self._below(key)}: found {str(found)[:60]}, expected {expected}; give what stages/{self.stage}.py writes, "
-            "or run it again"
-        )
+    @property
+    def _remedy(self) -> str:
+        return f"give what stages/{self.stage}.py writes, or run it again"
 
 
 def summary(
@@ -103,8 +100,8 @@ def summary(
         "pairs": counts.number("pairs"),
         "rejects": counts.number("rejects"),
         "resistance": {
-            "control": control.at("all").number("resistance"),
-            **{f"aligned{end}": aligned.at("all").number(f"resistance{end}") for end in by_ends},
+            "control": control.number("all", "resistance"),
+            **{f"aligned{end}": aligned.number("all", f"resistance{end}") for end in by_ends},
         },
         "held_out": {
             "pairs": _held_out(aligned, "pairs") or 0,
@@ -112,36 +109,36 @@ def summary(
             **{f"resistance_aligned{end}": _held_out(aligned, f"resistance{end}") for end in by_ends},
             "agreement_length": _held_out(aligned, "length_agreement"),
         },
-        "ties_aligned": aligned.at("all").number("ties"),
-        "agreement_length": aligned.at("all").number("length_agreement"),
-        "aligned_minus_control": {f"agreement{end}": regimes.at("all").number(f"agreement_gained{end}") for end in by_ends},
-        "regimes": {name: regimes.at("all", name).number("share") for name in REGIMES},
+        "ties_aligned": aligned.number("all", "ties"),
+        "agreement_length": aligned.number("all", "length_agreement"),
+        "aligned_minus_control": {f"agreement{end}": regimes.number("all", f"agreement_gained{end}") for end in by_ends},
+        "regimes": {name: regimes.number("all", name, "share") for name in REGIMES},
         "labeler": {
-            "coverage": labelers.at("labeler").number("coverage"),
-            "balanced_accuracy": labelers.at("labeler_gold_reserved", "balanced_accuracy_shown_by_words").number("value"),
+            "coverage": labelers.number("labeler", "coverage"),
+            "balanced_accuracy": labelers.number("labeler_gold_reserved", "balanced_accuracy_shown_by_words", "value"),
         },
         "aligned_reward_change": {
             "by_rewriting": _reward_change(robustness, "rewritten"),
-            "by_a_trivial_change": _reward_change(robustness.at("noise_floor"), "trivial"),
+            "by_a_trivial_change": _reward_change(robustness, "noise_floor", "trivial"),
         },
     }
 
 
 def _held_out(resistance: Measured, key: str) -> Optional[float]:
     """A figure of the held-out pairs; null where there are none."""
-    by_part = resistance.at("by_part")
-    return by_part.at("held-out").number(key) if by_part.has("held-out") else None
+    if resistance.part("by_part").get("held-out") is None:
+        return None
+    return resistance.number("by_part", "held-out", key)
 
 
-def _reward_change(robustness: Measured, name: str) -> Optional[float]:
+def _reward_change(robustness: Measured, *table: str) -> Optional[float]:
     """Mean absolute change of the reward by `aligned`, in its standard deviations; null where no pair was changed, or they are 0."""
-    if name in robustness.content and not robustness.has(name):
+    if robustness.at(*table) is None or not robustness.number(*table, "all", "pairs"):
         return None
-    measured = robustness.at(name, "all")
-    if not measured.number("pairs"):
+    change = (*table, "all", "aligned", "reward_change")
+    if robustness.part(*change).get("all_texts") is None:
         return None
-    change = measured.at("aligned", "reward_change")
-    return change.at("all_texts").number("mean_absolute") if change.has("all_texts") else None
+    return robustness.number(*change, "all_texts", "mean_absolute")
 
 
 if __name__ == "__main__":
