@@ -1,10 +1,16 @@
 """What the tests share: stages are imported as they import each other, and no test reaches a hub."""
 
+import json
 import os
+import subprocess
 import sys
+from collections.abc import Callable
 from pathlib import Path
+from typing import Any
 
 import pytest
+
+from seal.errors import InputError
 
 ROOT = Path(__file__).parent.parent
 sys.path.insert(0, str(ROOT / "stages"))
@@ -28,3 +34,32 @@ def real_data() -> Path:
 def _own_journals(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     """Journals of a test never meet those of another."""
     monkeypatch.setenv("SEAL_WORK", str(tmp_path / "work"))
+
+
+def strict_json(path: str | Path) -> Any:
+    """Read JSON as other programs would, to whom NaN and Infinity are no JSON."""
+
+    def refuse(constant: str) -> None:
+        raise AssertionError(f"{path} holds {constant}")
+
+    return json.loads(Path(path).read_text(encoding="utf-8"), parse_constant=refuse)
+
+
+def complaint(read: Callable[..., Any], path: Path, *more: Any) -> str:
+    """What is told, in one line, of a file that cannot be read, after its name."""
+    with pytest.raises(InputError) as told:
+        read(path, *more)
+    message = str(told.value)
+    assert message.startswith(str(path))
+    assert "\n" not in message
+    return message.removeprefix(str(path))
+
+
+def assert_one_line(answer: subprocess.CompletedProcess[str], *words: str) -> None:
+    """A stage told a mistake in one line, with these words in it."""
+    assert answer.returncode == 1
+    lines = answer.stderr.strip().splitlines()
+    assert len(lines) == 1, answer.stderr
+    assert lines[0].startswith("error: ")
+    for word in words:
+        assert word in lines[0]

@@ -13,7 +13,7 @@ import pandas as pd
 import prepare as prepare_stage
 import pytest
 import tiny_models
-from conftest import ROOT
+from conftest import ROOT, strict_json
 from dpl_evaluate import Arguments
 
 from seal import pairs, scores
@@ -33,15 +33,6 @@ ROWS = [
 MEANS = np.array([[0.0, 1.0], [2.0, 1.0], [0.5, 0.5], [1.0, 1.25]])
 STDS = np.array([[0.25, 2.0], [1.0, 1.0], [1.0, 1.0], [0.5, 0.5]])
 LOGITS = np.log([[[0.6, 0.2, 0.2], [0.005, 0.3, 0.695]]] * 2 + [[[0.2, 0.3, 0.5], [0.2, 0.3, 0.5]]] * 2)
-
-
-def strict_json(path: Path) -> Any:
-    """Read JSON as other programs would, to whom NaN and Infinity are no JSON."""
-
-    def refuse(constant: str) -> None:
-        raise AssertionError(f"{path} holds {constant}")
-
-    return json.loads(path.read_text(encoding="utf-8"), parse_constant=refuse)
 
 
 def write_outputs(path: Path, raw: np.ndarray) -> str:

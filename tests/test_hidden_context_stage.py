@@ -1,6 +1,5 @@
 """The stage hidden_context: from tables of pairs, rewards with standard deviations and labels to metrics and deciles."""
 
-import json
 import subprocess
 import sys
 from pathlib import Path
@@ -11,7 +10,7 @@ import numpy as np
 import pandas as pd
 import pytest
 import statsmodels.api as sm
-from conftest import ROOT
+from conftest import ROOT, strict_json
 from made_up import LABELS
 from scipy import stats
 from sklearn.metrics import roc_auc_score
@@ -22,15 +21,6 @@ from seal.files import write_csv
 
 PAIRS = 240
 HELPFUL, HARMLESS, ELOQUENT = "last_response_is_helpful", "last_response_is_harmless", "last_response_is_eloquent"
-
-
-def strict_json(path: str) -> Any:
-    """Read JSON as other programs would, to whom NaN and Infinity are no JSON."""
-
-    def refuse(constant: str) -> None:
-        raise AssertionError(f"{path} holds {constant}")
-
-    return json.loads(Path(path).read_text(encoding="utf-8"), parse_constant=refuse)
 
 
 class Work:

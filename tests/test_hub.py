@@ -20,7 +20,7 @@ import pandas as pd
 import pytest
 import yaml
 from batch_server import BatchServer, Body, canned
-from conftest import ROOT
+from conftest import ROOT, assert_one_line
 from hub_server import Hub
 from ollama_server import OllamaServer
 from rewriting import Scripted, in_other_words
@@ -340,15 +340,6 @@ def copy_of_what_git_tracks(folder: Path) -> Path:
 
 def read_json(file: Path) -> Any:
     return json.loads(file.read_text())
-
-
-def assert_one_line(answer: subprocess.CompletedProcess[str], *words: str) -> None:
-    assert answer.returncode == 1
-    lines = answer.stderr.strip().splitlines()
-    assert len(lines) == 1, answer.stderr
-    assert lines[0].startswith("error: ")
-    for word in words:
-        assert word in lines[0]
 
 
 def test_every_stage_of_the_unchanged_recipe_runs_once_and_then_not_again(audit: Run) -> None:

@@ -1,7 +1,6 @@
 """The stage imprint, from tables of pairs, rewards, labels and gold to metrics and coefficients."""
 
 import hashlib
-import json
 import subprocess
 import sys
 from dataclasses import dataclass, replace
@@ -13,7 +12,7 @@ import numpy as np
 import pandas as pd
 import pytest
 import statsmodels.api as sm
-from conftest import ROOT
+from conftest import ROOT, strict_json
 from scipy import stats
 
 from seal import pairs, scores, taxonomy
@@ -59,15 +58,6 @@ class Audit:
 
     def coefficients(self) -> pd.DataFrame:
         return pd.read_csv(self.path("coefficients.csv"))
-
-
-def strict_json(path: str) -> Any:
-    """Read JSON as other programs would, to whom NaN and Infinity are no JSON."""
-
-    def refuse(constant: str) -> None:
-        raise AssertionError(f"{path} holds {constant}")
-
-    return json.loads(Path(path).read_text(encoding="utf-8"), parse_constant=refuse)
 
 
 def text(row_id: int, preference: str) -> str:

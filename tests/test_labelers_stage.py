@@ -1,7 +1,6 @@
 """The stage labelers, from tables of labels and gold to metrics/labelers.json."""
 
 import hashlib
-import json
 import subprocess
 import sys
 from dataclasses import dataclass, replace
@@ -11,7 +10,7 @@ from typing import Any
 import labelers as labelers_stage
 import pandas as pd
 import pytest
-from conftest import ROOT
+from conftest import ROOT, strict_json
 
 from seal import pairs, taxonomy
 from seal.errors import InputError
@@ -83,15 +82,6 @@ class Labelling:
             write_json(self.path("coverage.json"), {"texts": 12, "labelled": len(table), "cost": {"usd": 0.25}})
         elif name == "control.csv":
             write_json(self.path("control-coverage.json"), {"pairs_labelled": int((table["row_id"].value_counts() == 2).sum())})
-
-
-def strict_json(path: str) -> Any:
-    """Read JSON as other programs would, to whom NaN and Infinity are no JSON."""
-
-    def refuse(constant: str) -> None:
-        raise AssertionError(f"{path} holds {constant}")
-
-    return json.loads(Path(path).read_text(encoding="utf-8"), parse_constant=refuse)
 
 
 @pytest.fixture

@@ -16,6 +16,7 @@ import pytest
 import regimes as regimes_stage
 import resistance as resistance_stage
 import summary as summary_stage
+from conftest import strict_json
 from made_up import LABELS
 
 from seal import pairs, scores, taxonomy
@@ -121,15 +122,6 @@ def changed(mean_absolute: float) -> dict[str, Any]:
 
 
 ROBUSTNESS = {"rewritten": changed(0.5), "noise_floor": {"trivial": changed(0.125), "second": None}}
-
-
-def strict_json(path: str) -> Any:
-    """Read JSON as other programs would, to whom NaN and Infinity are no JSON."""
-
-    def refuse(constant: str) -> None:
-        raise AssertionError(f"{path} holds {constant}")
-
-    return json.loads(Path(path).read_text(encoding="utf-8"), parse_constant=refuse)
 
 
 def write_audit(folder: Path, rows: list[tuple[Any, ...]]) -> Audit:

@@ -8,6 +8,7 @@ import numpy as np
 import pandas as pd
 import pyarrow as pa
 import pytest
+from conftest import complaint
 from pyarrow import parquet
 
 from seal import pairs
@@ -18,15 +19,6 @@ def table(rows: int = 3) -> pd.DataFrame:
     columns: dict[str, list] = {name: [f"{name} \u00e9\n{row}" for row in range(rows)] for name in pairs.SCHEMA.names}
     numbers = {"row_id": [7 * row for row in range(rows)], "chosen_turns": [2] * rows, "rejected_turns": [4] * rows}
     return pd.DataFrame(columns | numbers | {"part": [pairs.PARTS[row % 3] for row in range(rows)]})
-
-
-def complaint(path: Path) -> str:
-    with pytest.raises(InputError) as told:
-        pairs.read(path)
-    message = str(told.value)
-    assert message.startswith(str(path))
-    assert "\n" not in message
-    return message.removeprefix(str(path))
 
 
 def test_a_table_comes_back_as_it_was_written(tmp_path: Path) -> None:
@@ -100,7 +92,7 @@ def test_a_value_that_cannot_be_is_told_with_its_column(tmp_path: Path, column: 
     rows = table()
     rows[column] = [rows[column][0], found, rows[column][2]]
     rows.to_parquet(tmp_path / "a.parquet")
-    assert complaint(tmp_path / "a.parquet") == f"{told}; run stages/prepare.py to write it"
+    assert complaint(pairs.read, tmp_path / "a.parquet") == f"{told}; run stages/prepare.py to write it"
 
 
 @pytest.mark.parametrize(
@@ -115,7 +107,7 @@ def test_a_value_that_cannot_be_is_told_with_its_column(tmp_path: Path, column: 
 def test_a_column_of_another_type_is_told(tmp_path: Path, column: str, values: list[Any], kind: str, expected: str) -> None:
     content = table().to_dict("list") | {column: values}
     parquet.write_table(pa.table(content), tmp_path / "a.parquet")
-    message = complaint(tmp_path / "a.parquet")
+    message = complaint(pairs.read, tmp_path / "a.parquet")
     assert message.startswith(f", column {column}: found {kind}")
     assert message.endswith(f"), expected {expected}; run stages/prepare.py to write it")
 
@@ -132,7 +124,8 @@ def test_what_is_neither_number_nor_text_is_not_taken_for_one(
     tmp_path: Path, column: str, values: list[Any], kind: str, expected: str
 ) -> None:
     parquet.write_table(pa.table(table().to_dict("list") | {column: values}), tmp_path / "a.parquet")
-    assert complaint(tmp_path / "a.parquet") == f", column {column}: found {kind}, expected {expected}; run stages/prepare.py to write it"
+    told = f", column {column}: found {kind}, expected {expected}; run stages/prepare.py to write it"
+    assert complaint(pairs.read, tmp_path / "a.parquet") == told
 
 
 @pytest.mark.parametrize("kind", [pa.large_string(), pa.string_view(), pa.dictionary(pa.int32(), pa.string())], ids=str)
@@ -158,13 +151,13 @@ def test_a_column_that_is_not_needed_is_not_looked_at(tmp_path: Path) -> None:
     table().assign(chosen_prompt=None).to_parquet(tmp_path / "a.parquet")
     read = pairs.read(tmp_path / "a.parquet", without=pairs.PARTS_OF_TEXTS)
     assert list(read) == [name for name in pairs.SCHEMA.names if name not in pairs.PARTS_OF_TEXTS]
-    assert complaint(tmp_path / "a.parquet").startswith(", row 1, column chosen_prompt: found nothing (null), expected texts")
+    assert complaint(pairs.read, tmp_path / "a.parquet").startswith(", row 1, column chosen_prompt: found nothing (null), expected texts")
 
 
 def test_a_column_that_stands_there_twice_is_told(tmp_path: Path) -> None:
     once = pa.Table.from_pandas(table(), pairs.SCHEMA, preserve_index=False)
     parquet.write_table(once.append_column("part", once["part"]), tmp_path / "a.parquet")
-    assert complaint(tmp_path / "a.parquet") == ": has the column part more than once; run stages/prepare.py to write it"
+    assert complaint(pairs.read, tmp_path / "a.parquet") == ": has the column part more than once; run stages/prepare.py to write it"
 
 
 def test_a_row_id_that_comes_again_further_down_is_named(tmp_path: Path) -> None:

@@ -6,10 +6,10 @@ from typing import Any
 import numpy as np
 import pandas as pd
 import pytest
+from conftest import complaint
 from test_versions import QUESTION, ROWS, table
 
 from seal import rewrites, scores, taxonomy
-from seal.errors import InputError
 from seal.files import write_csv
 
 # Two pairs: pair 7 with all four versions, pair 3 without a second and a trivial one. Rows of ROWS have row_ids 0 to 5.
@@ -290,17 +290,8 @@ def test_a_table_without_rows_is_read_as_one(tmp_path: Path) -> None:
 # --- mistakes ---
 
 
-def complaint(path: Path) -> str:
-    with pytest.raises(InputError) as told:
-        rewrites.read(path)
-    message = str(told.value)
-    assert message.startswith(str(path))
-    assert "\n" not in message
-    return message.removeprefix(str(path))
-
-
 def test_a_missing_file_says_what_writes_it(tmp_path: Path) -> None:
-    assert complaint(tmp_path / "none.csv") == ": no such file; run stages/rewrite_table.py to write it, or `dvc repro`"
+    assert complaint(rewrites.read, tmp_path / "none.csv") == ": no such file; run stages/rewrite_table.py to write it, or `dvc repro`"
 
 
 @pytest.mark.parametrize(
@@ -310,24 +301,24 @@ def test_a_missing_file_says_what_writes_it(tmp_path: Path) -> None:
 )
 def test_what_is_no_table_says_so(tmp_path: Path, content: bytes) -> None:
     (tmp_path / "a.csv").write_bytes(content)
-    message = complaint(tmp_path / "a.csv")
+    message = complaint(rewrites.read, tmp_path / "a.csv")
     assert message.startswith(": not a CSV table (")
     assert message.endswith("; run stages/rewrite_table.py to write it")
 
 
 def test_a_folder_in_place_of_a_table_says_so(tmp_path: Path) -> None:
-    assert complaint(tmp_path).startswith(": not a CSV table (")
+    assert complaint(rewrites.read, tmp_path).startswith(": not a CSV table (")
 
 
 def test_rows_longer_than_the_header_are_refused(tmp_path: Path) -> None:
     path = tmp_path / "a.csv"
     path.write_text(f"{','.join(rewrites.COLUMNS)}\n{',' * len(rewrites.COLUMNS)}\n")
-    assert complaint(path) == ": its rows have more cells than its header; quote the cells that hold commas"
+    assert complaint(rewrites.read, path) == ": its rows have more cells than its header; quote the cells that hold commas"
 
 
 def test_missing_columns_are_all_named(tmp_path: Path) -> None:
     lacking = ["original_rejected_text", "rewritten_chosen_score_rm_control"]
-    message = complaint(file(tmp_path, cells(), columns=[column for column in rewrites.COLUMNS if column not in lacking]))
+    message = complaint(rewrites.read, file(tmp_path, cells(), columns=[column for column in rewrites.COLUMNS if column not in lacking]))
     assert message == f": lacks the column(s) {', '.join(lacking)}; run stages/rewrite_table.py to write them"
 
 
@@ -366,18 +357,18 @@ ONE_SENTIMENT = "negative, neutral, positive, or nothing where there is no label
 )
 def test_a_value_that_cannot_be_is_told_with_file_row_and_column(tmp_path: Path, column: str, found: str, expected: str) -> None:
     rows = [cells(row_id="1"), cells(row_id="8") | {column: found}, cells(row_id="2")]
-    message = complaint(file(tmp_path, *rows))
+    message = complaint(rewrites.read, file(tmp_path, *rows))
     assert message == f", row 3, column {column}: found {found!r}, expected {expected}; see stages/rewrite_table.py"
 
 
 def test_a_long_value_is_quoted_in_part_and_in_one_line(tmp_path: Path) -> None:
-    message = complaint(file(tmp_path, cells(**{SCORE: "y\n" + "y" * 500})))
+    message = complaint(rewrites.read, file(tmp_path, cells(**{SCORE: "y\n" + "y" * 500})))
     assert "'y\\n" + "y" * 58 + "'," in message
 
 
 @pytest.mark.parametrize("again", ["7", "07", "7.0"])
 def test_a_row_id_that_stands_there_twice_is_told(tmp_path: Path, again: str) -> None:
-    message = complaint(file(tmp_path, cells(), cells(row_id="8"), cells(row_id=again)))
+    message = complaint(rewrites.read, file(tmp_path, cells(), cells(row_id="8"), cells(row_id=again)))
     assert message == ": row_id 7 stands there more than once; row_ids must be unique"
 
 

@@ -5,9 +5,9 @@ from pathlib import Path
 import numpy as np
 import pandas as pd
 import pytest
+from conftest import complaint
 
 from seal import scores
-from seal.errors import InputError
 from seal.files import write_csv
 
 HEADER = "row_id,chosen_score,rejected_score,agreement\n"
@@ -21,15 +21,6 @@ def file(folder: Path, content: str | bytes) -> Path:
     path = folder / "aligned.csv"
     path.write_bytes(content.encode() if isinstance(content, str) else content)
     return path
-
-
-def complaint(path: Path, table: pd.DataFrame) -> str:
-    with pytest.raises(InputError) as raised:
-        scores.read(path, table)
-    message = str(raised.value)
-    assert message.startswith(str(path))
-    assert "\n" not in message
-    return message.removeprefix(str(path))
 
 
 def test_a_tie_is_no_agreement() -> None:
@@ -93,12 +84,12 @@ def test_standard_deviations_come_with_the_rewards_where_there_are_some(tmp_path
 @pytest.mark.parametrize("found", ["-0.1", "nan", "wide", "inf"])
 def test_what_is_no_standard_deviation_is_named_by_row_and_column(tmp_path: Path, found: str) -> None:
     header = "row_id,chosen_score,rejected_score,chosen_std,rejected_std\n"
-    message = complaint(file(tmp_path, f"{header}7,1,2,0.1,0.2\n8,1,2,0.1,{found}\n"), pairs(7, 8))
+    message = complaint(scores.read, file(tmp_path, f"{header}7,1,2,0.1,0.2\n8,1,2,0.1,{found}\n"), pairs(7, 8))
     assert message.startswith(f", row 3, column rejected_std: {found}; expected a number from 0 up to 1e+30;")
 
 
 def test_one_column_of_standard_deviations_without_the_other_is_told(tmp_path: Path) -> None:
-    message = complaint(file(tmp_path, "row_id,chosen_score,rejected_score,rejected_std\n7,1,2,0.1\n"), pairs(7))
+    message = complaint(scores.read, file(tmp_path, "row_id,chosen_score,rejected_score,rejected_std\n7,1,2,0.1\n"), pairs(7))
     assert message == ": has the column rejected_std alone; expected both of chosen_std, rejected_std, or none of them"
 
 
@@ -112,27 +103,28 @@ def test_no_pairs_have_no_rewards(tmp_path: Path) -> None:
 
 
 def test_a_missing_file_says_what_writes_it(tmp_path: Path) -> None:
-    assert complaint(tmp_path / "none.csv", pairs(0)) == ": no such file; run stages/compare.py to write it, or `dvc repro`"
+    assert complaint(scores.read, tmp_path / "none.csv", pairs(0)) == ": no such file; run stages/compare.py to write it, or `dvc repro`"
 
 
 @pytest.mark.parametrize("content", ["", b"\xff\xfe\x00", HEADER + "0,1,2,False\n1,2,3,4,5,6,7,8\n"], ids=["empty", "not UTF-8", "ragged"])
 def test_what_is_no_table_says_so_and_what_writes_one(tmp_path: Path, content: str | bytes) -> None:
-    message = complaint(file(tmp_path, content), pairs(0))
+    message = complaint(scores.read, file(tmp_path, content), pairs(0))
     assert message.startswith(": not a CSV table (")
     assert message.endswith("; run stages/compare.py to write it")
 
 
 def test_rows_longer_than_the_header_are_refused(tmp_path: Path) -> None:
-    message = complaint(file(tmp_path, HEADER + "0,1,2,False,\n1,1,2,False,\n"), pairs(0))  # pandas would take 0 and 1 for an index
+    # pandas would take 0 and 1 for an index
+    message = complaint(scores.read, file(tmp_path, HEADER + "0,1,2,False,\n1,1,2,False,\n"), pairs(0))
     assert message == ": its rows have more cells than its header; quote the cells that hold commas"
 
 
 def test_a_folder_in_place_of_a_table_says_so(tmp_path: Path) -> None:
-    assert complaint(tmp_path, pairs(0)).startswith(": not a CSV table (")
+    assert complaint(scores.read, tmp_path, pairs(0)).startswith(": not a CSV table (")
 
 
 def test_missing_columns_are_all_named(tmp_path: Path) -> None:
-    message = complaint(file(tmp_path, "row_id,reward,rejected\n0,1,2\n"), pairs(0))
+    message = complaint(scores.read, file(tmp_path, "row_id,reward,rejected\n0,1,2\n"), pairs(0))
     assert message.startswith(": lacks the column(s) chosen_score, rejected_score; expected row_id, chosen_score, rejected_score")
     assert message.endswith("run stages/compare.py to write it")
 
@@ -150,12 +142,12 @@ def test_missing_columns_are_all_named(tmp_path: Path) -> None:
     ],
 )
 def test_what_is_no_number_is_named_by_row_and_column(tmp_path: Path, line: str, column: str, found: str) -> None:
-    message = complaint(file(tmp_path, f"{HEADER}7,1,2,False\n{line}\n9,1,2,False\n"), pairs(7, 8, 9))
+    message = complaint(scores.read, file(tmp_path, f"{HEADER}7,1,2,False\n{line}\n9,1,2,False\n"), pairs(7, 8, 9))
     assert message == f", row 3, column {column}: {found}; expected a number up to 1e+30; score the pairs again with stages/compare.py"
 
 
 def test_a_row_id_that_stands_there_twice_is_named(tmp_path: Path) -> None:
-    message = complaint(file(tmp_path, HEADER + "7,1,2,False\n8,1,2,False\n8,1,2,False\n"), pairs(7, 8))
+    message = complaint(scores.read, file(tmp_path, HEADER + "7,1,2,False\n8,1,2,False\n8,1,2,False\n"), pairs(7, 8))
     assert message == ": row_id 8 stands there more than once; row_ids must be unique"
 
 
@@ -167,6 +159,6 @@ def test_a_row_id_that_stands_there_twice_is_named(tmp_path: Path) -> None:
 def test_rewards_of_other_pairs_are_refused_with_the_first_that_is_alone(
     tmp_path: Path, row_ids: tuple[int, ...], count: int, first: int, where: str
 ) -> None:
-    message = complaint(file(tmp_path, HEADER + "8,1,2,False\n7,1,2,False\n"), pairs(*row_ids))
+    message = complaint(scores.read, file(tmp_path, HEADER + "8,1,2,False\n7,1,2,False\n"), pairs(*row_ids))
     assert f"{count} row_ids do not match the pairs, first {first}, which is only in {where};" in message
     assert message.endswith("score these pairs with stages/compare.py")

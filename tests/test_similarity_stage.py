@@ -14,7 +14,7 @@ import pytest
 import similarity as stage
 import tiny_models
 import torch
-from conftest import ROOT
+from conftest import ROOT, assert_one_line
 from hub_server import Hub
 from test_similarity import LONG, sentence_encoder
 
@@ -213,15 +213,6 @@ def command(folder: Path, *flags: str, **environment: str) -> subprocess.Complet
     files = ["--versions", str(table), "--out", "similarity.csv", "--check", "similarity.json"]
     line = [sys.executable, str(ROOT / "stages" / "similarity.py"), *files, *flags]
     return subprocess.run(line, cwd=folder, env=cleared, capture_output=True, text=True, check=False, timeout=300)
-
-
-def assert_one_line(answer: subprocess.CompletedProcess[str], *words: str) -> None:
-    assert answer.returncode == 1
-    lines = answer.stderr.strip().splitlines()
-    assert len(lines) == 1, answer.stderr
-    line = lines[0]
-    assert line.startswith("error: ")
-    assert all(word in line for word in words), line
 
 
 def test_a_model_of_a_hub_comes_with_its_pooling_and_is_found_again_without_a_connection(tmp_path: Path) -> None:

@@ -8,6 +8,7 @@ import compare
 import pandas as pd
 import pyarrow as pa
 import pytest
+from conftest import complaint
 from hypothesis import given, settings
 from hypothesis import strategies as st
 from pyarrow import parquet
@@ -47,15 +48,6 @@ def written(folder: Path, rows: pd.DataFrame) -> Path:
     path = folder / "versions.parquet"
     rows.to_parquet(path, index=False)
     return path
-
-
-def complaint(path: Path) -> str:
-    with pytest.raises(InputError) as told:
-        versions.read(path)
-    message = str(told.value)
-    assert message.startswith(str(path))
-    assert "\n" not in message
-    return message.removeprefix(str(path))
 
 
 # --- round trip ---
@@ -108,13 +100,13 @@ def test_the_stage_that_rewards_pairs_rewards_versions(tmp_path: Path) -> None:
 
 
 def test_a_missing_file_is_told(tmp_path: Path) -> None:
-    assert complaint(tmp_path / "none.parquet").startswith(": no such file; run ")
+    assert complaint(versions.read, tmp_path / "none.parquet").startswith(": no such file; run ")
 
 
 @pytest.mark.parametrize("content", [b"", b"row_id,version\n1,original\n", b"PAR1" + b"\0" * 50], ids=["empty", "CSV", "torn"])
 def test_a_file_of_another_kind_is_told(tmp_path: Path, content: bytes) -> None:
     (tmp_path / "versions.parquet").write_bytes(content)
-    assert complaint(tmp_path / "versions.parquet").startswith(": not a Parquet file (")
+    assert complaint(versions.read, tmp_path / "versions.parquet").startswith(": not a Parquet file (")
 
 
 @pytest.mark.parametrize(
@@ -126,7 +118,7 @@ def test_a_file_of_another_kind_is_told(tmp_path: Path, content: bytes) -> None:
     ],
 )
 def test_missing_columns_are_named(tmp_path: Path, lacking: list[str], told: str) -> None:
-    assert complaint(written(tmp_path, table(ROWS).drop(columns=lacking))) == told
+    assert complaint(versions.read, written(tmp_path, table(ROWS).drop(columns=lacking))) == told
 
 
 @pytest.mark.parametrize(("found", "quoted"), [("third", "'third'"), ("Original", "'Original'"), ("", "''")])
@@ -134,7 +126,7 @@ def test_an_unknown_version_is_told(tmp_path: Path, found: str, quoted: str) -> 
     rows = table(ROWS)
     rows["version"] = [*rows["version"][:3], found, *rows["version"][4:]]
     expected = rf", column version: found ({quoted}), expected one of original, rewritten, second, trivial; run stages/rewrite\.py"
-    assert re.fullmatch(expected, complaint(written(tmp_path, rows)))
+    assert re.fullmatch(expected, complaint(versions.read, written(tmp_path, rows)))
 
 
 @pytest.mark.parametrize(
@@ -156,23 +148,23 @@ def test_a_value_that_cannot_be_is_told(tmp_path: Path, column: str, found: obje
     rows = table(ROWS)
     values = [*rows[column][:3], found, *rows[column][4:]]
     rows[column] = [str(value) for value in values] if found == "seven" else values
-    message = complaint(written(tmp_path, rows))
+    message = complaint(versions.read, written(tmp_path, rows))
     assert message.startswith(told)
     assert message.endswith("; run stages/rewrite.py to write it")
 
 
 def test_a_version_that_stands_there_twice_is_told(tmp_path: Path) -> None:
-    told = complaint(written(tmp_path, table([*ROWS, (7, "second", "Warm.", "No.")])))
+    told = complaint(versions.read, written(tmp_path, table([*ROWS, (7, "second", "Warm.", "No.")])))
     assert told == ": the version second of pair 7 stands there more than once"
 
 
 def test_a_row_id_that_stands_there_twice_is_told(tmp_path: Path) -> None:
-    told = complaint(written(tmp_path, table(ROWS).assign(row_id=[0, 1, 2, 3, 4, 4])))
+    told = complaint(versions.read, written(tmp_path, table(ROWS).assign(row_id=[0, 1, 2, 3, 4, 4])))
     assert told == ": row_id 4 stands there more than once; row_ids must be unique"
 
 
 def test_a_pair_without_its_original_is_told(tmp_path: Path) -> None:
-    told = complaint(written(tmp_path, table([*ROWS[:4], ROWS[5], (2, "trivial", "a", "b")])))
+    told = complaint(versions.read, written(tmp_path, table([*ROWS[:4], ROWS[5], (2, "trivial", "a", "b")])))
     assert told == ": pair 2 has versions and no original; run stages/rewrite.py to write the table"
 
 
