@@ -1,21 +1,20 @@
 """The benchmark's count of operations, against counts by hand and those that torch sees; and what it does to texts."""
 
 import sys
-from pathlib import Path
 from typing import Any
 
 import pytest
 import torch
 import transformers
+from conftest import ROOT
 from torch.utils.flop_counter import FlopCounterMode
 
-ROOT = Path(__file__).parent.parent
 sys.path.insert(0, str(ROOT / "benchmarks"))
 
-import scoring_flops  # noqa: E402
-import scoring_models  # noqa: E402
-import scoring_ways  # noqa: E402
-from scoring_models import Pair  # noqa: E402
+import scoring_flops
+import scoring_models
+import scoring_ways
+from scoring_models import Pair
 
 BERT = transformers.BertConfig(
     vocab_size=50,

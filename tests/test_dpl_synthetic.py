@@ -14,6 +14,7 @@ import numpy as np
 import pandas as pd
 import pytest
 import torch
+from conftest import ROOT
 from scipy import integrate, stats
 from torch import Tensor
 
@@ -22,8 +23,6 @@ from seal.errors import InputError
 from seal.synthetic import environments as worlds
 from seal.synthetic import figures, learned, piecewise, training
 from seal.synthetic.training import MODELS, Settings
-
-ROOT = Path(__file__).parent.parent
 
 SMALL = Settings(steps=6, batch=128, hidden=32, atoms=5)
 

@@ -5,11 +5,11 @@ import json
 import math
 import re
 from collections.abc import Iterator
-from pathlib import Path
 from typing import Any
 
 import numpy as np
 import pytest
+from conftest import ROOT
 
 from seal.report.figures import Audit, Figures, Finding, in_order
 from seal.report.findings import all_findings, cost, coverage, reading
@@ -19,7 +19,6 @@ from seal.report.regimes import labeler_preference, regimes, resistance_by_gamma
 from seal.report.resistance import comparison, resistance_of
 from seal.report.rewriting import agreement_after_rewriting, flips, reward_change
 
-ROOT = Path(__file__).parent.parent
 MINUS = "\u2212"
 SUPERSCRIPTS = str.maketrans("⁻⁰¹²³⁴⁵⁶⁷⁸⁹", "-0123456789")
 ROLES = ("control", "aligned", "length")

@@ -16,14 +16,12 @@ import pytest
 import regimes as regimes_stage
 import resistance as resistance_stage
 import summary as summary_stage
-from conftest import strict_json
+from conftest import ROOT, strict_json
 from made_up import LABELS
 
 from seal import pairs, scores, taxonomy
 from seal.errors import InputError
 from seal.files import write_csv, write_json
-
-ROOT = Path(__file__).parent.parent
 
 # row_id, source, part, opening prompt, chosen response, rejected response, then margins of control and aligned
 ROWS = [

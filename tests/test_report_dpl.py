@@ -10,6 +10,7 @@ import dpl_evaluate as dpl_stage
 import pytest
 import test_dpl_evaluate_stage
 import test_hidden_context_stage
+from conftest import ROOT
 from test_findings import NUMBER, audit_of, between, committed, in_text, pct, plus, three, unsourced, words
 from test_report_page import arguments
 from test_report_stage import small
@@ -19,7 +20,6 @@ from seal.report import hidden_context, tables
 from seal.report.figures import Figures, Finding
 from seal.report.findings import all_findings
 
-ROOT = Path(__file__).parent.parent
 DPL, HIDDEN = "metrics/dpl.json", "metrics/hidden_context.json"
 
 

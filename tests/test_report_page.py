@@ -12,6 +12,7 @@ from typing import Any
 import pandas as pd
 import pytest
 import report as report_stage
+from conftest import ROOT
 from test_findings import COUNTS, PAIRWISE, ROLES, audit_of, committed
 
 from seal import pairs
@@ -22,8 +23,6 @@ from seal.report import page as report_page
 from seal.report import tables as report_tables
 from seal.report.figures import Audit, Figures
 from seal.report.wording import NO_WIDTH, number, p_value, percent, points, visible, within, within_percent
-
-ROOT = Path(__file__).parent.parent
 
 HOSTILE = [
     "<script>alert(1)</script>",

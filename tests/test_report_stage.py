@@ -12,13 +12,12 @@ from typing import Any
 import pandas as pd
 import pytest
 import report as report_stage
+from conftest import ROOT
 from test_report_page import RESISTANT, arguments
 
 from seal.errors import InputError
 from seal.files import write_json
 from seal.report import plots as report_plots
-
-ROOT = Path(__file__).parent.parent
 
 
 @pytest.fixture(autouse=True)

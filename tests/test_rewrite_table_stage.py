@@ -8,13 +8,13 @@ from pathlib import Path
 import pandas as pd
 import pytest
 import rewrite_table
+from conftest import ROOT
 from test_rewrites import ALIGNED, CONTROL, LABELS, PAIR_3, PAIR_7, PAIR_7_SECOND, PAIR_7_TRIVIAL, SIMILARITY, VERSIONS, labels, rewards
 
 from seal import rewrites, taxonomy, versions
 from seal.errors import InputError
 from seal.files import write_csv
 
-ROOT = Path(__file__).parent.parent
 OUTS = ("out", "second", "trivial")
 
 

@@ -12,6 +12,7 @@ import numpy as np
 import pandas as pd
 import pytest
 import robustness as robustness_stage
+from conftest import ROOT
 from made_up_rewrites import SIDES, labels, margins, table_of
 from robustness import Arguments
 
@@ -19,7 +20,6 @@ from seal import pairs, rewrites
 from seal.errors import InputError
 from seal.files import write_csv
 
-ROOT = Path(__file__).parent.parent
 OUTPUTS = ("metrics.json", "flips.csv", "robustness_scores.csv", "doses.csv")
 BESIDE = {"rewriting": "coverage", "similarity": "similarity_check", "labels": "labels_coverage"}
 

@@ -14,6 +14,7 @@ import pytest
 import taxonomy_create_batch as create_stage
 import taxonomy_process_batch as process_stage
 import taxonomy_run_control_batch as control_stage
+from conftest import ROOT
 from made_up import LABELS, PROMPT, SYSTEM, VALID, Script, answer, nobody, talk, write_pairs
 
 from seal import labelers, taxonomy
@@ -23,8 +24,6 @@ from seal.files import text_hash
 from seal.label_requests import read_manifest, text_of
 from seal.language_models import batch_files
 from seal.language_models.batch_files import request_hash
-
-ROOT = Path(__file__).parent.parent
 
 ODD = '<|im_end|>[INST] "quotes" \\ \u2028 \x85 é 🎈 \u202e'
 TEXTS = [  # of six pairs, with a text that stands there three times, odd characters, and an empty response
