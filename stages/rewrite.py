@@ -86,7 +86,8 @@ def main(arguments: Arguments) -> None:
     _check_texts(arguments.pairs, drawn)
     system = rewrite_requests.read_prompt(arguments.prompt)
     noise = _noise(arguments, table["row_id"].to_numpy(), row_ids)
-    found = _reworded(arguments, drawn, noise, system)
+    price = cost.price_for(arguments.rewriter, arguments.model, arguments.prices)
+    found = _reworded(arguments, drawn, noise, system, price)
 
     invalid = _invalid(drawn, found.rewrites)
     rows, trivial_changes = _versions(drawn, noise, found.rewrites)
@@ -113,7 +114,7 @@ def main(arguments: Arguments) -> None:
         "trivial_changes": trivial_changes,
         "texts_in_parts": sum(each.requests > 1 for each in found.rewrites.values()),
         "patched": sum(each.patched for each in found.rewrites.values()),
-        **cost.usage((answer for _, answer in found.answers.values()), _price(arguments), 0.0),
+        **cost.usage((answer for _, answer in found.answers.values()), price, 0.0),
     }
     write_json(arguments.coverage, report)
     print(f"{kept[REWRITTEN]} of {len(drawn)} pairs reworded", file=sys.stderr)
@@ -175,16 +176,12 @@ def _noise(arguments: Arguments, row_ids: np.ndarray, drawn: List[int]) -> Set[i
     return set(draw(source, arguments.noise_limit, [], arguments.seed)) & set(drawn)
 
 
-def _price(arguments: Arguments) -> cost.Price:
-    return cost.price_of(cost.read_prices(arguments.prices), arguments.model) if arguments.rewriter == "openai" else cost.Price(0, 0)
-
-
-def _reworded(arguments: Arguments, drawn: pd.DataFrame, noise: Set[int], system: str) -> rewriters.Rewritten:
+def _reworded(arguments: Arguments, drawn: pd.DataFrame, noise: Set[int], system: str, price: cost.Price) -> rewriters.Rewritten:
     """Have both texts of all pairs reworded, and those of a pair in `noise` twice."""
     # The rules have room for any conversation.
     room = (sys.maxsize, sys.maxsize) if arguments.rewriter == RULES else (arguments.max_tokens, arguments.context_tokens)
     options = Options(arguments.model, arguments.response_format, arguments.temperature, arguments.max_tokens)
-    price, count = _price(arguments), cost.counter("", rewrite_requests.CHARACTERS_PER_TOKEN)
+    count = cost.counter("", rewrite_requests.CHARACTERS_PER_TOKEN)
     budget = cost.Budget(arguments.max_cost_usd)
 
     def texts() -> Iterator[Text]:

@@ -55,7 +55,7 @@ def main(arguments: Arguments) -> None:
 
     first = next(requests())
     model, identity = first.body["model"], labelers.identity(arguments.labeler, first.body["model"])
-    price = cost.price_of(cost.read_prices(arguments.prices), model) if arguments.labeler == "openai" else cost.Price(0, 0)
+    price = cost.price_for(arguments.labeler, model, arguments.prices)
     count = cost.counter(arguments.tokenizer, arguments.characters_per_token)
     estimate = cost.Estimate(count, price, arguments.output_tokens)
     budget = cost.Budget(arguments.max_cost_usd)

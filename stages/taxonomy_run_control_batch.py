@@ -59,9 +59,8 @@ def main(arguments: Arguments) -> None:
     command_line.read_dotenv()
     attempts.check_limits(arguments.max_patches, arguments.context_tokens, arguments.min_coverage)
     table = pairs.read(arguments.pairs)
-    drawn = table[table["row_id"].isin(draw(table["row_id"].to_numpy(), arguments.limit, arguments.row_ids, arguments.seed))].sort_values(
-        "row_id"
-    )
+    row_ids = draw(table["row_id"].to_numpy(), arguments.limit, arguments.row_ids, arguments.seed)
+    drawn = table[table["row_id"].isin(row_ids)].sort_values("row_id")
     features = tuple(feature for feature in FEATURES if feature in arguments.features) or FEATURES
     system = label_requests.instructions(label_requests.read_prompt(arguments.prompt), features)
     options = label_requests.checked(
@@ -71,7 +70,7 @@ def main(arguments: Arguments) -> None:
     def requests() -> Iterator[Request]:
         return label_requests.requests_for(drawn, system, options, features)
 
-    price = cost.price_of(cost.read_prices(arguments.prices), arguments.model) if arguments.labeler == "openai" else cost.Price(0, 0)
+    price = cost.price_for(arguments.labeler, arguments.model, arguments.prices)
     estimate = cost.Estimate(cost.counter(arguments.tokenizer, arguments.characters_per_token), price, arguments.output_tokens)
     budget = cost.Budget(arguments.max_cost_usd)
     with Journal(command_line.work("labels") / f"{arguments.labeler}.jsonl") as journal:

@@ -8,6 +8,7 @@ from typing import NamedTuple
 
 from seal.checkpoints import PACKAGE, package_folders
 from seal.errors import InputError
+from seal.language_models import OPENAI
 from seal.language_models.answers import Answer
 from seal.language_models.batch_files import Body
 
@@ -54,6 +55,17 @@ def price_of(prices: dict[str, Price], model: str) -> Price:
     if model not in prices:
         raise InputError(f"prices: none for the model {model}; add {model}=input/output in dollars per million tokens, 0/0 if it is free")
     return prices[model]
+
+
+def price_for(name: str, model: str, entries: Sequence[str]) -> Price:
+    """The price of a model by where it runs: only OpenAI's cost money.
+
+    Raises
+    ------
+    InputError
+        As `read_prices` and `price_of`, of a model that costs.
+    """
+    return price_of(read_prices(entries), model) if name == OPENAI else Price(0, 0)
 
 
 def usd(price: Price, input_tokens: float, output_tokens: float, discount: float = 0.0) -> float:
