@@ -44,6 +44,11 @@ class Figures(NamedTuple):
         """The content of a part; None where there is none."""
         return self.at(*keys).content
 
+    def parts(self, *keys: str) -> dict[str, "Figures"]:
+        """By key, each part of a part; none where there is none."""
+        part = self.at(*keys)
+        return {key: part.at(key) for key in part.content or {}}
+
     def __bool__(self) -> bool:
         return bool(self.content)
 

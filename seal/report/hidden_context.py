@@ -106,7 +106,7 @@ def explained(found: Figures) -> Finding:
     """How much of the variance of rewards the texts explain, by each distributional model."""
     held_out = found.at("held_out", "all")
     of, where = (held_out, "texts of held-out pairs") if held_out.get("models") else (found.at("jailbreaks"), "safe and jailbroken answers")
-    models = {name: of.at("models", name) for name, model in (of.get("models") or {}).items() if model.get("r2") is not None}
+    models = {name: model for name, model in of.parts("models").items() if model.get("r2") is not None}
     if not models:
         return no_finding("How much of the rewards the texts explain", "no model gives a distribution of rewards that varies", of)
     claims = [f"{percent(figures.get('r2'))} by {name}" for name, figures in models.items()]
@@ -182,7 +182,7 @@ def imprint_by_score(found: Figures, significant: float) -> Finding:
     fit = imprint.at("risk_averse_less_mean")
     if not fit.get("features"):
         return no_finding(what, fit.get("reason") or found.get("imprint", "reason"), found.at("imprint"))
-    features = {name: fit.at("features", name) for name in fit.get("features")}
+    features = fit.parts("features")
     told = told_by_holm(features, significant)
     more, less = (f"{things(len(told[sign]), 'feature') if told[sign] else 'no feature'}" for sign in (1, -1))
     claim = (

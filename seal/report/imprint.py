@@ -22,7 +22,7 @@ from seal.report.wording import change, count, feature, number, p_value, things
 def imprint_of(found: Figures, aim: str, significant: float) -> Finding:
     """What target features, spoilers, or the features that are neither (`other`) earn, by the labeler's labels as they are."""
     fit = found.at("within_pair")
-    features = {name: fit.at("features", name) for name, of in (fit.get("features") or {}).items() if of.get("aim") == aim}
+    features = {name: of for name, of in fit.parts("features").items() if of.get("aim") == aim}
     if not features:
         return no_finding(f"Imprint of the {aim} features", f"the fit has no {aim} feature", fit.at("features"))
     told = told_by_holm(features, significant)
@@ -97,8 +97,8 @@ def corrected(found: Figures, significant: float) -> Finding:
     fit = found.at("corrected")
     if not fit.get("features"):
         return no_finding("Imprint corrected for the labeler's errors", fit.get("reason"), fit)
-    aims = {name: of.get("aim") for name, of in (found.get("within_pair", "features") or {}).items()}
-    features = {name: fit.at("features", name) for name in fit.get("features")}
+    aims = {name: of.get("aim") for name, of in found.parts("within_pair", "features").items()}
+    features = fit.parts("features")
     told = told_by_holm(features, significant)
     turned = [
         name
@@ -154,7 +154,7 @@ def change_of_imprint(found: Figures, significant: float) -> Finding:
     fit = found.at("change")
     if not fit.get("features"):
         return no_finding("Change of imprint from control to aligned", fit.get("reason"), fit)
-    features = {name: fit.at("features", name) for name in fit.get("features")}
+    features = fit.parts("features")
     told = told_by_holm(features, significant)
     more, less = (f"{things(len(told[sign]), 'feature') if told[sign] else 'no feature'}" for sign in (1, -1))
     claim = (
@@ -162,7 +162,7 @@ def change_of_imprint(found: Figures, significant: float) -> Finding:
         f"more{names_in_brackets(told[1])}, and {less} less{names_in_brackets(told[-1])}"
         f"{f'; of {len(told[0])} no change can be shown' if told[0] else ''}."
     )
-    aims = {name: of.get("aim") for name, of in (found.get("within_pair", "features") or {}).items()}
+    aims = {name: of.get("aim") for name, of in found.parts("within_pair", "features").items()}
     shown = {name: of for name, of in features.items() if name in told[1] + told[-1] or aims.get(name) == "target"}
     said = [
         f"{feature(name)} {shown_value(of, 'estimate', change)}{reason_in_brackets(of)}" for name, of in with_named_ends("estimate", shown)
@@ -178,7 +178,7 @@ def change_of_imprint(found: Figures, significant: float) -> Finding:
 def misalignment(found: Figures, significant: float) -> Finding:
     """Which features of either side go with misalignment of the aligned model."""
     fit = found.at("misalignment")
-    features = {f"{side} {name}": fit.at(side, name) for side in ("chosen", "rejected") for name in (fit.get(side) or {})}
+    features = {f"{side} {name}": of for side in ("chosen", "rejected") for name, of in fit.parts(side).items()}
     if not features:
         return no_finding("Features that go with misalignment", fit.get("reason"), fit)
     told = told_by_holm(features, significant)

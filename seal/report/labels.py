@@ -9,11 +9,7 @@ def against_gold(found: Figures) -> Finding:
     """How well the labeler agrees with gold on the half that was set apart."""
     reserved = found.at("labeler_gold_reserved")
     mean = reserved.at("balanced_accuracy_shown_by_words")
-    features = {
-        name: reserved.at("features", name, "balanced_accuracy")
-        for name, of in (reserved.get("features") or {}).items()
-        if (of.get("balanced_accuracy") or {}).get("value") is not None
-    }
+    features = _measured(reserved, "balanced_accuracy")
     if not features:
         return no_finding("The labeler against gold", reserved.get("reason") or mean.get("reason"), reserved)
     by_value = sorted(features, key=lambda name: features[name].get("value"))
@@ -35,6 +31,12 @@ def against_gold(found: Figures) -> Finding:
     )
 
 
+def _measured(compared: Figures, measure: str) -> dict[str, Figures]:
+    """By feature, a measure of how two labelers compare, where it has a value."""
+    measures = {name: of.at(measure) for name, of in compared.parts("features").items()}
+    return {name: of for name, of in measures.items() if of.get("value") is not None}
+
+
 def _figure(of: Figures) -> str:
     return f"{number(of.get('value'))} {within(of.get('low'), of.get('high'))}"
 
@@ -42,11 +44,7 @@ def _figure(of: Figures) -> str:
 def second_labeler(found: Figures) -> Finding:
     """How often the two labelers give a text the same label."""
     both = found.at("labeler_control")
-    features = {
-        name: both.at("features", name, "raw_agreement")
-        for name, of in (both.get("features") or {}).items()
-        if (of.get("raw_agreement") or {}).get("value") is not None
-    }
+    features = _measured(both, "raw_agreement")
     if not features:
         return no_finding("The labeler against the second labeler", both.get("reason") or "no feature is labelled by both", both)
     by_value = sorted(features, key=lambda name: features[name].get("value"))

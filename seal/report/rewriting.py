@@ -126,10 +126,10 @@ def flips(found: Figures, significant: float) -> Finding:
 def _flip_rates(figures: Figures) -> dict[str, Figures]:
     """By side and feature, those that are known."""
     return {
-        f"{feature(name)} of {side} texts": figures.at(name, side)
-        for name, sides in (figures.content or {}).items()
-        for side in sides
-        if figures.get(name, side, "flip_rate") is not None
+        f"{feature(name)} of {side} texts": of
+        for name, sides in figures.parts().items()
+        for side, of in sides.parts().items()
+        if of.get("flip_rate") is not None
     }
 
 

@@ -244,8 +244,7 @@ def corrected_imprint(found: Figures | None) -> Table:
     fit = found.at("corrected") if found else Figures("", {})
     aims = (found.get("within_pair", "features") if found else None) or {}
     rows = []
-    for name in fit.get("features") or {}:
-        of = fit.at("features", name)
+    for name, of in fit.parts("features").items():
         aim = text(aims.get(name, {}).get("aim", "other"))
         rows.append([text(name), aim, _number(of.get("labels_only")), _estimate(of), _number(of.get("p_holm"))])
     return Table(
@@ -260,8 +259,8 @@ def corrected_imprint(found: Figures | None) -> Table:
 def shift(found: Figures) -> Table:
     """Reward shift of groups of pairs."""
     groups = {"all": found.at("all"), "held out": found.at("held_out")}
-    groups |= {name.replace("_", " "): found.at("by_regime", name) for name in found.get("by_regime") or {}}
-    groups |= {f"labeler prefers {GAMMAS[name]}": found.at("by_gamma", name) for name in found.get("by_gamma") or {} if name in GAMMAS}
+    groups |= {name.replace("_", " "): of for name, of in found.parts("by_regime").items()}
+    groups |= {f"labeler prefers {GAMMAS[name]}": of for name, of in found.parts("by_gamma").items() if name in GAMMAS}
     rows = []
     for name, of in groups.items():
         if of.get("pairs"):
@@ -406,8 +405,7 @@ def resistance_by_uncertainty(found: Figures) -> Table:
     """Resistance of aligned by decile of uncertainty."""
     rows = []
     for key, words in _POPULATIONS.items():
-        for name in found.get(key, "by_decile") or {}:
-            of = found.at(key, "by_decile", name)
+        for name, of in found.parts(key, "by_decile").items():
             ends = [_number(float(of.get("uncertainty", end))) for end in ("least", "most")]
             rows.append([text(words), _number(int(name)), _number(of.get("pairs")), *ends, _share(of, "resistance")])
     return Table(
@@ -439,11 +437,9 @@ def concentration(found: Figures) -> Table:
             if not stratification:
                 continue
             rows.append([text(words), text(of_stratum), text("together"), *_compared(stratification)])
-            for group in stratification.get("strata") or {}:
-                if stratification.get("strata", group, "pairs"):
-                    rows.append(
-                        [text(words), text(of_stratum), text(GAMMAS.get(group, group)), *_compared(stratification.at("strata", group))]
-                    )
+            for group, of in stratification.parts("strata").items():
+                if of.get("pairs"):
+                    rows.append([text(words), text(of_stratum), text(GAMMAS.get(group, group)), *_compared(of)])
     return Table(
         "concentration",
         "How well hidden context tells pairs that resist",
