@@ -4,7 +4,7 @@ Pure functions of what stages wrote to the metrics files.
 """
 
 from collections.abc import Sequence
-from typing import Any, NamedTuple
+from typing import NamedTuple
 
 from seal.report.figures import ALIGNED, Audit, Figures, Finding
 from seal.report.hidden_context import concentration, explained, imprint_by_score, jailbreaks
@@ -13,7 +13,7 @@ from seal.report.labels import against_gold, second_labeler
 from seal.report.regimes import labeler_preference, regimes, resistance_by_gamma, reward_shift
 from seal.report.resistance import comparison, resistance_of
 from seal.report.rewriting import agreement_after_rewriting, flips, reward_change, robustness_scores
-from seal.report.wording import count, number, percent, things
+from seal.report.wording import by_reason, count, number, percent, things
 
 
 class Chapter(NamedTuple):
@@ -119,23 +119,19 @@ def coverage(labelers: Figures, robustness: Figures) -> Finding:
     labels, rewriting = labelers.at("labeler"), robustness.at("rewriting")
     claim = f"The labeler labelled {percent(labels.get('coverage'))} of the texts"
     evidence = (
-        f"{count(labels.get('labelled'))} of {things(labels.get('texts'), 'text')} have valid labels{_reasons(labels.get('reasons'))}."
+        f"{count(labels.get('labelled'))} of {things(labels.get('texts'), 'text')} have valid labels{by_reason(labels.get('reasons'))}."
     )
     sources = [labels]
     if rewriting:
         claim += f"; {count(rewriting.get('pairs_rewritten'))} of {things(rewriting.get('pairs_drawn'), 'drawn pair')} could be reworded"
         evidence += (
             f" Of the drawn pairs {count(rewriting.get('pairs_invalid'))} could not be reworded"
-            f"{_reasons(rewriting.get('reasons'), 'texts by reason: ')}. Of {things(rewriting.get('pairs_drawn_for_noise'), 'pair')} drawn "
-            f"for the noise floor {count(rewriting.get('pairs_rewritten_twice'))} were reworded a second time and "
+            f"{by_reason(rewriting.get('reasons'), 'texts by reason: ')}. Of {things(rewriting.get('pairs_drawn_for_noise'), 'pair')} "
+            f"drawn for the noise floor {count(rewriting.get('pairs_rewritten_twice'))} were reworded a second time and "
             f"{count(rewriting.get('pairs_changed_trivially'))} changed in a way that means nothing."
         )
         sources.append(rewriting)
     return Finding(f"{claim}.", evidence, tuple(sources))
-
-
-def _reasons(reasons: Any, what: str = "") -> str:
-    return f" ({what}{', '.join(f'{reason}: {count(number)}' for reason, number in reasons.items())})" if reasons else ""
 
 
 def cost(labelers: Figures, robustness: Figures, costs: Sequence[Figures]) -> Finding:

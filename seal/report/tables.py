@@ -16,7 +16,7 @@ from seal.report.figures import (
     Figures,
     widest,
 )
-from seal.report.wording import MINUS, NOTHING, Number, count, number, percent, things, visible, within, within_percent
+from seal.report.wording import MINUS, NOTHING, Number, by_reason, count, number, percent, things, visible, within, within_percent
 
 Rows = Sequence[Mapping[str, str]]
 
@@ -489,7 +489,7 @@ def _pairs_left_out(audit: Audit) -> list[LeftOut]:
         LeftOut(
             where,
             f"{count(counts.get('rejects') or 0)} of {things(counts.get('rows'), 'row')}",
-            _by_reason("set aside as no pair", counts.get("rejects_by_column")),
+            f"set aside as no pair{by_reason(counts.get('rejects_by_column'))}",
             counts,
         ),
         LeftOut(where, things(counts.get("equal_texts") or 0, "pair"), "with equal texts: kept, but not among the differing texts", counts),
@@ -505,7 +505,7 @@ def _texts_left_out(audit: Audit) -> list[LeftOut]:
     for name, found in of_texts.items():
         if found:
             what = f"{count(found.get('invalid') or 0)} of {things(found.get('texts'), 'text')}"
-            made.append(LeftOut(where, what, _by_reason(f"without valid labels by {name}", found.get("reasons")), found))
+            made.append(LeftOut(where, what, f"without valid labels by {name}{by_reason(found.get('reasons'))}", found))
     control, rewriting = audit.labelers.at("control"), audit.robustness.at("rewriting")
     for found, dropped, why in (
         (control, "pairs_dropped", "without valid labels by the second labeler"),
@@ -513,7 +513,7 @@ def _texts_left_out(audit: Audit) -> list[LeftOut]:
     ):
         if found:
             what = f"{count(found.get(dropped) or 0)} of {things(found.get('pairs_drawn'), 'drawn pair')}"
-            made.append(LeftOut(where, what, _by_reason(why, found.get("reasons"), "texts by reason: "), found))
+            made.append(LeftOut(where, what, f"{why}{by_reason(found.get('reasons'), 'texts by reason: ')}", found))
     return made
 
 
@@ -538,10 +538,6 @@ def _features_left_out(aligned: Figures | None) -> list[LeftOut]:
             made.append(LeftOut(where, "all features", fit.get("reason"), fit))
         made += [LeftOut(where, name, reason, dropped) for name, reason in (dropped.content or {}).items()]
     return made
-
-
-def _by_reason(what: str, reasons: Mapping[str, int] | None, counted: str = "") -> str:
-    return f"{what} ({counted}{', '.join(f'{reason}: {count(number)}' for reason, number in reasons.items())})" if reasons else what
 
 
 # --- where the numbers come from ---

@@ -2,7 +2,7 @@
 
 import math
 import unicodedata
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 
 Number = int | float | None
 
@@ -108,9 +108,14 @@ def listed(items: list[str]) -> str:
     return items[0] if len(items) == 1 else f"{', '.join(items[:-1])} and {items[-1]}" if items else "none"
 
 
-def things(value: Number, one: str, more: str = "") -> str:
+def things(value: Number, one: str) -> str:
     """So many things: `1 pair`, `2 pairs`."""
-    return f"{count(value)} {one if value == 1 else more or f'{one}s'}"
+    return f"{count(value)} {one if value == 1 else f'{one}s'}"
+
+
+def by_reason(reasons: Mapping[str, int] | None, counted: str = "") -> str:
+    """How many there are for each reason, in brackets and after a blank; nothing where there is none."""
+    return f" ({counted}{', '.join(f'{reason}: {count(number)}' for reason, number in reasons.items())})" if reasons else ""
 
 
 def visible(text: str) -> str:
