@@ -20,7 +20,7 @@ from seal.errors import InputError
 from seal.features import FEATURES, LISTS
 from seal.files import rounded, write_csv, write_json
 from seal.imprint import columns as imprint_columns
-from seal.imprint.coefficients import Rewards
+from seal.imprint.coefficients import Rewards, rewards_of
 from seal.uncertainty import ClusterBootstrap
 
 
@@ -81,9 +81,8 @@ def imprints(arguments: Arguments, table: pd.DataFrame, labels: Optional[pd.Data
     """Imprint on the risk-averse score against imprint on the mean, over all pairs and over those held out."""
     if labels is None or not arguments.risk_averse_scores:
         return {"reason": "no rewards by a lower quantile are given" if labels is not None else "no labels are given"}
-    by_mean, risk_averse = rewards(mean), rewards(scores.read(arguments.risk_averse_scores, table))
-    features = [feature for feature in FEATURES if feature in labels]
-    columns = imprint_columns.columns(features, arguments.target, arguments.spoiler, arguments.indicators)
+    by_mean, risk_averse = rewards_of(mean), rewards_of(scores.read(arguments.risk_averse_scores, table))
+    columns = imprint_columns.columns(labels.columns.tolist(), arguments.target, arguments.spoiler, arguments.indicators)
     numbers = imprint_columns.sides(labels, table["row_id"].to_numpy(), columns.taken)
 
     def measured(mask: np.ndarray) -> Dict[str, Any]:
@@ -106,10 +105,6 @@ def imprints(arguments: Arguments, table: pd.DataFrame, labels: Optional[pd.Data
         return hidden_context.imprint_by_score(report(of_mean, None), report(of_quantile, of_mean))
 
     return agreement.all_and_held_out(table, measured)
-
-
-def rewards(table: pd.DataFrame) -> Rewards:
-    return Rewards(table["chosen_score"].to_numpy(dtype=float), table["rejected_score"].to_numpy(dtype=float))
 
 
 if __name__ == "__main__":

@@ -14,7 +14,7 @@ from seal.errors import InputError
 from seal.features import FEATURES, LISTS
 from seal.files import rounded, write_csv, write_json
 from seal.imprint import columns as imprint_columns
-from seal.imprint.coefficients import Rewards
+from seal.imprint.coefficients import rewards_of
 from seal.imprint.columns import Column, Columns, Sides
 from seal.imprint.corrected import Gold
 
@@ -51,13 +51,13 @@ def main(arguments: Arguments) -> None:
     report = imprint.report(
         row_ids=table["row_id"].to_numpy(),
         openings=table["opening_prompt"].to_numpy(),
-        rewards=rewards(arguments.scores, table),
+        rewards=rewards_of(scores.read(arguments.scores, table)),
         columns=columns,
         features=features,
         level=arguments.level,
         max_inflation=arguments.max_vif,
         held_out=(table["part"] == "held-out").to_numpy(),
-        before=rewards(arguments.control_scores, table) if arguments.control_scores else None,
+        before=rewards_of(scores.read(arguments.control_scores, table)) if arguments.control_scores else None,
         gold=gold_of(arguments, labels, columns.taken, table),
         control=(second[0].taken, second[1]) if second else None,
     )
@@ -82,15 +82,9 @@ def check(arguments: Arguments) -> None:
         raise InputError(f"max-vif is {arguments.max_vif}; expected more than 1, which a feature has that is like no other")
 
 
-def rewards(path: str, table: pd.DataFrame) -> Rewards:
-    found = scores.read(path, table)
-    return Rewards(found["chosen_score"].to_numpy(dtype=float), found["rejected_score"].to_numpy(dtype=float))
-
-
 def numbers(arguments: Arguments, labels: pd.DataFrame, table: pd.DataFrame) -> Tuple[Columns, Sides]:
     """The columns that a table of labels gives, and their numbers in the order of the pairs."""
-    features = [feature for feature in FEATURES if feature in labels]
-    columns = imprint_columns.columns(features, arguments.target, arguments.spoiler, arguments.indicators)
+    columns = imprint_columns.columns(labels.columns.tolist(), arguments.target, arguments.spoiler, arguments.indicators)
     return columns, imprint_columns.sides(labels, table["row_id"].to_numpy(), columns.taken)
 
 

@@ -14,6 +14,7 @@ import pandas as pd
 from seal import agreement
 from seal.agreement import with_interval
 from seal.imprint import Report
+from seal.labeler_preference import GAMMAS
 from seal.resampling import undefined
 from seal.uncertainty import NO_INTERVAL, ClusterBootstrap, percentiles, ratio
 
@@ -116,7 +117,7 @@ def report(
     stratifications = {
         "margin": Stratification(thirds(size), size),
         "close_margins": Stratification({str(place): close == place for place in np.unique(close)}, shown=False),
-        **({} if gammas is None else {"gamma": Stratification({name: gammas == name for name in ("c", "r", "i")})}),
+        **({} if gammas is None else {"gamma": Stratification({name: gammas == name for name in GAMMAS})}),
         "length_difference": Stratification(thirds(longer), longer),
     }
     return {

@@ -4,6 +4,7 @@ from collections.abc import Mapping, Sequence
 from typing import Any, NamedTuple
 
 import numpy as np
+import pandas as pd
 
 from seal import regression
 from seal.imprint.columns import Column, Sides
@@ -56,6 +57,11 @@ class Rewards(NamedTuple):
         """Standard deviation over all texts; 0 where all have the same reward."""
         both = np.concatenate([self.chosen, self.rejected])
         return float(both.std()) if len(both) and np.ptp(both) > 0 else 0.0
+
+
+def rewards_of(scores: pd.DataFrame) -> Rewards:
+    """Of a role's table, as `scores.read` gives it."""
+    return Rewards(scores["chosen_score"].to_numpy(dtype=float), scores["rejected_score"].to_numpy(dtype=float))
 
 
 class Way(NamedTuple):

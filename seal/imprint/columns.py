@@ -62,7 +62,7 @@ def columns(features: Sequence[str], target: Sequence[str], spoiler: Sequence[st
     Parameters
     ----------
     features
-        Those that are labelled.
+        Those that are labelled; other names, as a table of labels has them among its columns, do not count.
     target, spoiler
         Features that the data mean to teach, and that they may teach by accident.
     indicators
