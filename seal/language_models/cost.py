@@ -171,23 +171,6 @@ class Estimate:
         return usd(self._price, self.tokens(body), self._output_tokens, discount)
 
 
-def afford(expected_usd: float, max_cost_usd: float, spent_usd: float = 0.0) -> None:
-    """Let nothing be sent that is expected to cost more than was allowed, together with what was spent before.
-
-    Raises
-    ------
-    InputError
-        If it would.
-    """
-    # Sums differ in their last digits with the order of what is summed. NaN allows nothing.
-    if not expected_usd + spent_usd <= max_cost_usd * (1 + 1e-9):
-        before = f", of which what this run sent before takes {_rounded_up(spent_usd)}" if spent_usd else ""
-        raise InputError(
-            f"what is still unanswered is expected to cost {_rounded_up(expected_usd)} US dollars, and max-cost-usd is {max_cost_usd:g}"
-            f"{before}: nothing of it was sent; raise max-cost-usd to allow it"
-        )
-
-
 def _rounded_up(amount: float) -> str:
     """Four digits, and no less than the amount: who allows what is shown allows it all."""
     shown = f"{amount:.4g}"
@@ -215,8 +198,16 @@ class Budget:
         InputError
             If they and what the run sent before are expected to cost more than was allowed.
         """
-        if costs:
-            afford(sum(costs.values()), self._max_cost_usd, sum(cost for key, cost in self._spent.items() if key not in costs))
+        if not costs:
+            return
+        expected, spent = sum(costs.values()), sum(cost for key, cost in self._spent.items() if key not in costs)
+        # Sums differ in their last digits with the order of what is summed. NaN allows nothing.
+        if not expected + spent <= self._max_cost_usd * (1 + 1e-9):
+            before = f", of which what this run sent before takes {_rounded_up(spent)}" if spent else ""
+            raise InputError(
+                f"what is still unanswered is expected to cost {_rounded_up(expected)} US dollars, and max-cost-usd is "
+                f"{self._max_cost_usd:g}{before}: nothing of it was sent; raise max-cost-usd to allow it"
+            )
 
     def spend(self, costs: Mapping[str, float]) -> None:
         """Take off what requests, by hash, are expected to cost; what is sent again counts once."""
