@@ -265,7 +265,7 @@ def run_in_one_process(folder: Path, at_once: int) -> None:
     read_once()
     pa.set_cpu_count(os.cpu_count())  # what limits the threads of products limits Arrow's, too
     start, processor = time.perf_counter(), time.process_time()
-    table = pairs.read(str(folder / "pairs.parquet"), without=[f"{side}_prompt" for side in pairs.PREFERENCES])
+    table = pairs.read(str(folder / "pairs.parquet"), without=pairs.PROMPTS)
     with ThreadPoolExecutor(1) as beside:  # Arrow reads tables outside of Python, which can draw meanwhile
         drawn = beside.submit(uncertainty.ClusterBootstrap(table["opening_prompt"].to_numpy(), 2000, 1, 0.95)._weights)
         for role in ("control", "aligned"):

@@ -29,6 +29,9 @@ SCHEMA = pa.schema(
 PARTS_OF_TEXTS = tuple(f"{preference}_{column}" for preference in PREFERENCES for column in ("prompt", "response"))
 """Columns that repeat a part of the text."""
 
+PROMPTS = tuple(f"{preference}_prompt" for preference in PREFERENCES)
+"""The longer ones among them, which measures of the responses do without."""
+
 
 def write(path: str | Path, pairs: pd.DataFrame) -> None:
     """Write the table of pairs as Parquet."""
@@ -111,3 +114,8 @@ def _typed(path: str | Path, column: pa.ChunkedArray, field: pa.Field, remedy: s
         row = int(np.flatnonzero(typed.is_null().to_numpy())[0]) + 1
         raise InputError(f"{path}, row {row}, column {field.name}: found nothing (null), expected {expected}; {remedy}")
     return typed
+
+
+def response_lengths(pairs: pd.DataFrame) -> np.ndarray:
+    """Characters of both responses of each pair, [pairs, 2]."""
+    return np.stack([pairs[f"{preference}_response"].str.len().to_numpy(dtype=int) for preference in PREFERENCES], axis=1)

@@ -99,17 +99,17 @@ def _of_released(arguments: Arguments) -> Tuple[Dict[str, Any], pd.DataFrame]:
 
 
 def _of_pairs(arguments: Arguments) -> Tuple[Dict[str, Any], pd.DataFrame]:
-    table = pairs.read(arguments.pairs, without=_NOT_NEEDED)
+    table = pairs.read(arguments.pairs, without=pairs.PROMPTS)
     models = _models(table, arguments.outputs, arguments.scores, arguments.checks, "")
     draw = _draw(arguments, table["opening_prompt"].to_numpy())
-    figures = evaluation.report(JAILBREAKS, models, _lengths(table), arguments.alpha, draw)
+    figures = evaluation.report(JAILBREAKS, models, pairs.response_lengths(table), arguments.alpha, draw)
     return {"jailbreaks": figures}, _sweep(arguments, JAILBREAKS, models)
 
 
 def _of_held_out(arguments: Arguments) -> Tuple[Dict[str, Any], pd.DataFrame]:
-    table = pairs.read(arguments.held_out_pairs, without=_NOT_NEEDED)
+    table = pairs.read(arguments.held_out_pairs, without=pairs.PROMPTS)
     models = _models(table, arguments.held_out_outputs, arguments.held_out_scores, arguments.held_out_checks, "held-out-")
-    lengths, draw = _lengths(table), _draw(arguments, table["opening_prompt"].to_numpy())
+    lengths, draw = pairs.response_lengths(table), _draw(arguments, table["opening_prompt"].to_numpy())
     held_out = (table["part"] == "held-out").to_numpy()
     if not held_out.any():
         raise InputError(
@@ -127,14 +127,6 @@ def _of_held_out(arguments: Arguments) -> Tuple[Dict[str, Any], pd.DataFrame]:
         "by_source": {source: measured(held_out & (table["source"] == source).to_numpy()) for source in sorted(table["source"].unique())},
     }
     return figures, _sweep(arguments, ACCURACY, {name: distributions.subset(rewards, held_out) for name, rewards in models.items()})
-
-
-_NOT_NEEDED = [f"{side}_prompt" for side in pairs.PREFERENCES]
-
-
-def _lengths(table: pd.DataFrame) -> np.ndarray:
-    """Characters of both answers, [pairs, 2]."""
-    return np.stack([table[f"{side}_response"].str.len().to_numpy(dtype=int) for side in pairs.PREFERENCES], axis=1)
 
 
 def _models(table: pd.DataFrame, outputs: List[str], given_scores: List[str], checks: List[str], prefix: str) -> Dict[str, Rewards]:

@@ -49,7 +49,7 @@ def main(arguments: Arguments) -> None:
         raise InputError(f"max-vif is {arguments.max_vif}; expected more than 1, which a feature has that is like no other")
     if arguments.risk_averse_scores and not arguments.taxonomy:
         raise InputError("risk-averse-scores: there is no imprint on them without labels; give --taxonomy too, or leave it out")
-    table = pairs.read(arguments.pairs, without=[f"{side}_prompt" for side in pairs.PREFERENCES])
+    table = pairs.read(arguments.pairs, without=pairs.PROMPTS)
     aligned, unsure = scores.read(arguments.aligned_scores, table), scores.read(arguments.distribution_scores, table)
     if scores.STD_COLUMNS[0] not in unsure:
         raise InputError(
@@ -57,7 +57,7 @@ def main(arguments: Arguments) -> None:
             "mean-and-variance or categorical: train one with stages/train.py, and score the pairs with stages/compare.py"
         )
     stds = unsure[scores.STD_COLUMNS].to_numpy(dtype=float)
-    lengths = np.stack([table[f"{side}_response"].str.len().to_numpy(dtype=int) for side in pairs.PREFERENCES], axis=1)
+    lengths = pairs.response_lengths(table)
     draw = ClusterBootstrap(table["opening_prompt"].to_numpy(), arguments.resamples, arguments.seed, arguments.level)
     labels = taxonomy.read_of_pairs(arguments.taxonomy, table) if arguments.taxonomy else None
     gammas = gammas_of(arguments.taxonomy, labels, table) if labels is not None else None

@@ -35,11 +35,11 @@ class Arguments:
 def main(arguments: Arguments) -> None:
     if arguments.most < 1:
         raise InputError(f"most is {arguments.most}; expected 1 or more pairs to read; leave --most-resistant out for none")
-    table = pairs.read(arguments.pairs, without=[f"{side}_prompt" for side in pairs.PREFERENCES])
+    table = pairs.read(arguments.pairs, without=pairs.PROMPTS)
     rewards = scores.read(arguments.scores, table)
     check = read_json_object(arguments.check)
     check_counts(arguments.check, check, {"pairs_scored": len(table)}, "run stages/compare.py to score these pairs again")
-    lengths = np.stack([table[f"{side}_response"].str.len().to_numpy(dtype=int) for side in pairs.PREFERENCES], axis=1)
+    lengths = pairs.response_lengths(table)
     draw = ClusterBootstrap(table["opening_prompt"].to_numpy(), arguments.resamples, arguments.seed, arguments.level)
 
     figures = agreement.by_subset(table, lambda mask: agreement.resistance(rewards[mask], lengths[mask], draw[mask]))
