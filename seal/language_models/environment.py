@@ -11,7 +11,7 @@ def number(name: str, default: float) -> float:
     Raises
     ------
     InputError
-        If it is no number above 0, or 0.
+        If it is no number from 0 up.
     """
     written = os.environ.get(name) or str(default)
     try:
