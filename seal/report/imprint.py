@@ -50,7 +50,7 @@ def imprint_of_held_out(found: Figures, significant: float) -> Finding:
     """What features earn on pairs that no training has seen, by the labeler's labels as they are."""
     few = found.at("held_out")
     fit = few.at("within_pair")
-    features = {name: fit.at("features", name) for name in fit.get("features") or {}}
+    features = fit.parts("features")
     if not features:
         return no_finding("Imprint on held-out pairs", "no feature differs on any of them", few)
     told = told_by_holm(features, significant)
