@@ -8,7 +8,7 @@ import sys
 import types
 from collections.abc import Callable
 from pathlib import Path
-from typing import Any
+from typing import Any, NoReturn
 
 
 def _one_line_for_mistakes(kind: type[BaseException], error: BaseException, trace: types.TracebackType | None) -> None:
@@ -30,6 +30,9 @@ def _one_line_for_mistakes(kind: type[BaseException], error: BaseException, trac
 
 
 sys.excepthook = _one_line_for_mistakes
+
+# A stage takes the modules beside it, whatever copy of them is installed: those whose state DVC records, in any clone or experiment.
+sys.path.insert(1, str(Path(__file__).resolve().parents[1]))
 
 
 def flag(help: str, default: Any = dataclasses.MISSING, **metadata: Any) -> Any:
@@ -58,7 +61,13 @@ def parser(arguments: type, doc: str | None) -> Any:
     """The parser of a stage's arguments; no abbreviations, so that a misspelt flag never passes for another."""
     from argparse_dataclass import ArgumentParser
 
-    return ArgumentParser(arguments, description=doc, allow_abbrev=False, formatter_class=argparse.RawDescriptionHelpFormatter)
+    class OneLine(ArgumentParser):  # type: ignore[misc]
+        def error(self, message: str) -> NoReturn:
+            remedy = f"correct the flag, or in params.yaml the key of its name; python {sys.argv[0]} --help tells of each"
+            print(f"error: {message}; {remedy}", file=sys.stderr)
+            raise SystemExit(2)
+
+    return OneLine(arguments, description=doc, allow_abbrev=False, formatter_class=argparse.RawDescriptionHelpFormatter)
 
 
 def work(part: str) -> Path:

@@ -37,4 +37,17 @@ def test_a_python_without_the_packages_is_told_in_one_line() -> None:
 def test_a_misspelt_flag_is_refused() -> None:
     answer = subprocess.run([sys.executable, ROOT / "stages" / "prepare.py", "--lim", "3"], capture_output=True, text=True, check=False)
     assert answer.returncode == 2
-    assert "--lim" in answer.stderr
+    assert answer.stderr.count("\n") == 1
+    assert answer.stderr.startswith("error: unrecognized arguments: --lim 3; correct the flag, or in params.yaml")
+
+
+def test_a_stage_takes_the_modules_beside_it_and_no_installed_ones(tmp_path: Path) -> None:
+    (tmp_path / "stages").mkdir()
+    for name in ("prepare.py", "command_line.py"):
+        (tmp_path / "stages" / name).write_bytes((ROOT / "stages" / name).read_bytes())
+    (tmp_path / "seal").mkdir()
+    (tmp_path / "seal" / "__init__.py").write_text("raise SystemExit(__file__)\n")
+    answer = subprocess.run(
+        [sys.executable, tmp_path / "stages" / "prepare.py", "--help"], cwd=ROOT, capture_output=True, text=True, check=False
+    )
+    assert answer.stderr == f"{tmp_path / 'seal' / '__init__.py'}\n"

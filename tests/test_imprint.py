@@ -671,6 +671,26 @@ def test_one_pair_or_none_has_no_imprint(pairs: int) -> None:
         assert set(figures["dropped"].values()) == {"no pair has labels on both texts"}
 
 
+@pytest.mark.parametrize("kept_of", [slice(0), slice(1)])
+def test_where_no_feature_differs_within_any_pair_there_are_no_coefficients_and_the_reasons(kept_of: slice) -> None:
+    """On all pairs, or on held-out ones alone."""
+    sides, rewards, openings = made()
+    alike = Sides(sides.chosen, sides.chosen.copy())
+    held_out = openings.astype(int) % 3 == 0
+    alike.rejected[kept_of] = 1.0 - alike.chosen[kept_of]  # of the very first pair
+    held_out[kept_of] = False
+    found = report(alike, rewards, openings, before=made(seed=6)[1], held_out=held_out, gold=Gold(alike, held_out, 0.5))
+    few = found.figures["held_out"]
+    assert few["pairs"] == held_out.sum()
+    assert few["within_pair"] == {"tested": 0, "significant": 0, "features": {}}
+    assert few["change"]["features"] == {}
+    assert set(few["dropped"].values()) <= {"differs on none of these pairs"}
+    assert few["chosen_beyond_features"]["estimate"] == pytest.approx(rewards.margins[held_out].mean())
+    if kept_of == slice(0):
+        assert found.figures["dropped"] == dict.fromkeys(NAMES, "differs on no pair")
+        assert found.figures["within_pair"]["features"] == {}
+
+
 def test_pairs_of_one_opening_prompt_have_estimates_and_no_errors() -> None:
     sides, rewards, _ = made()
     found = report(sides, rewards, np.full(PAIRS, "the same", dtype=object))

@@ -335,7 +335,9 @@ OF_A_HUB = {"model": "owner/model", "revision": "abc", "base": {}}
     ("scoring", "said"),
     [
         ({"control": TRAINED, "aligned": TRAINED, "length": {"model": "length"}}, ""),
-        ({"aligned": {"model": "data/train/aligned"}, "mine": {"model": "adapters/mine", "base": BASE, "revision": ""}}, ""),
+        ({"aligned": {"model": "data/train/aligned"}, "unsure": {"model": "data/dpl/train/categorical", "base": BASE}}, ""),
+        # It may have been trained by the stage, and on other pairs than are trained on here.
+        ({"aligned": TRAINED, "mine": {"model": "adapters/mine", "base": BASE, "revision": ""}}, "mine was not trained here"),
         ({"control": TRAINED, "aligned": OF_A_HUB}, "aligned was not trained here: what it was trained on is unknown, and pairs"),
         # An adapter from a hub has a base, too.
         ({"aligned": {**OF_A_HUB, "base": BASE}}, "aligned was not trained here"),

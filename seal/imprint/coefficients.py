@@ -181,7 +181,9 @@ def least_squares(names: Sequence[str], design: np.ndarray, outcome: np.ndarray,
         The outcome, for the reason of there being no estimate where it does not vary.
     """
     rows, size = design.shape
-    intercept = size > 0 and names[0] == INTERCEPT
+    if not size:
+        return nothing([], "")
+    intercept = names[0] == INTERCEPT
     if rows <= size:
         return nothing(names, f"{rows} labelled pairs are too few for {size} coefficients")
     if np.ptp(outcome) == 0 and (intercept or outcome[0] == 0):

@@ -76,7 +76,7 @@ HEADLINES = (
 """In the order of the page, the first four large. The shares of the regimes are drawn beside them."""
 
 
-TRAINED = "data/train/"
+TRAINED = ("data/train/", "data/dpl/train/")
 """Where the stage `train` writes models."""
 
 MADE_UP = "The sample is made up: its texts, choices and gold labels were written by a language model, so “the human” stands for one here."
@@ -215,13 +215,9 @@ def introduction(audit: Audit) -> list[str]:
 
 
 def trained_here(scoring: Figures) -> bool:
-    """Whether the model was trained by the stage `train`, so that held-out pairs are new to it; the length baseline learns nothing.
-
-    An adapter names its base. One that is from a hub, and so has a revision, was trained elsewhere.
-    """
+    """Whether the model was trained by the stage `train`, so that held-out pairs are new to it; the length baseline learns nothing."""
     model = scoring.get("model")
-    adapter = bool(scoring.get("base")) and not scoring.get("revision")
-    return model in (None, LENGTH) or adapter or str(model).startswith(TRAINED)
+    return model in (None, LENGTH) or str(model).startswith(TRAINED)
 
 
 def tiles(summary: Figures) -> list[Tile]:
