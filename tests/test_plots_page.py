@@ -61,6 +61,12 @@ TABLES = {
         "last_response_sentiment,rejected,-0.4,,,440,10",
         "last_response_sentiment,difference,0.3,,,440,10",
     ],
+    "losses": [
+        "epoch,train_loss,validation_loss,validation_accuracy",
+        "1,0.7,0.69,0.5",
+        "2,0.6,,",
+        "10,0.5,0.62,0.7",
+    ],
     "change_of_imprint": [
         "estimator,feature,differs,in_sd,in_sd_low,in_sd_high",
         "within_pair,last_response_is_helpful,0.5,9.0,8.0,10.0",
@@ -99,6 +105,8 @@ DRAWN: dict[str, tuple[dict[str, int], tuple[str, ...]]] = {
         {"point": 6, "rule mark": 2 + 3},
         ("helpful", "sentiment", "chosen less rejected", "HEAD: 440 pairs, 10 without labels"),
     ),
+    # a line for each loss, a point for each of its values
+    "losses": ({"line mark": 2, "point": 5}, ("train", "validation", "1", "2", "10")),
     "change_of_imprint": ({"point": 1, "rule mark": 1}, ("helpful (47%)",)),
 }
 
@@ -210,7 +218,7 @@ def shown(tmp_path_factory: pytest.TempPathFactory) -> Path:
     for trained in ("train/control", "train/aligned", "dpl/train/base", "dpl/train/mean-and-variance", "dpl/train/categorical"):
         curve = folder / "data" / f"{trained}.csv"  # an output, which a fresh clone does not have
         curve.parent.mkdir(parents=True, exist_ok=True)
-        curve.write_text("epoch,train_loss,validation_loss,validation_accuracy\n1,0.7,0.69,0.5\n2,0.6,0.65,0.6\n")
+        curve.write_text("\n".join(TABLES["losses"]) + "\n")
     (folder / "more").mkdir()
     entries = []
     for name, lines in TABLES.items():
