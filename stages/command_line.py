@@ -6,7 +6,7 @@ import gc
 import os
 import sys
 import types
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from pathlib import Path
 from typing import Any, NoReturn
 
@@ -49,12 +49,28 @@ def _doc(help: str, default: Any) -> str:
 
 
 def run(main: Callable[[Any], None], arguments: type, doc: str | None) -> None:
-    """Parse the command line into the stage's arguments and run it."""
+    """Parse the command line into the stage's arguments and run it, once for each of its `runs`."""
     # torch and transformers make a million objects that last: looking through them for garbage takes an eighth of the time of loading
     # them, and as much again at exit.
     gc.set_threshold(100_000)
-    main(parser(arguments, doc).parse_args())
+    parse = parser(arguments, doc).parse_args
+    first, *others = [parse(flags) for flags in runs(sys.argv[1:])]  # so a mistake in any of them is told before work begins
+    main(first)
+    for other in others:
+        gc.collect()  # the model of the run before leaves the device's memory to this one's
+        main(other)
     gc.freeze()
+
+
+def runs(words: Sequence[str]) -> list[list[str]]:
+    """The flags of each run on a command line: those of one stage that stand between `+` share a process, which loads packages once."""
+    found: list[list[str]] = [[]]
+    for word in words:
+        if word == "+":
+            found.append([])
+        else:
+            found[-1].append(word)
+    return found
 
 
 def parser(arguments: type, doc: str | None) -> Any:
@@ -67,7 +83,8 @@ def parser(arguments: type, doc: str | None) -> Any:
             print(f"error: {message}; {remedy}", file=sys.stderr)
             raise SystemExit(2)
 
-    return OneLine(arguments, description=doc, allow_abbrev=False, formatter_class=argparse.RawDescriptionHelpFormatter)
+    several = "Several runs share a process where + stands between their flags. Packages are loaded once then."
+    return OneLine(arguments, description=doc, epilog=several, allow_abbrev=False, formatter_class=argparse.RawDescriptionHelpFormatter)
 
 
 def work(part: str) -> Path:

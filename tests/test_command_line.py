@@ -1,13 +1,17 @@
 """Every stage by itself: its help, and what it says of a mistake."""
 
 import dataclasses
+import gc
 import importlib
 import subprocess
 import sys
+import weakref
 from pathlib import Path
 
 import pytest
 from conftest import ROOT
+
+import command_line
 
 STAGES = sorted(path for path in (ROOT / "stages").glob("*.py") if path.stem != "command_line")
 
@@ -51,3 +55,49 @@ def test_a_stage_takes_the_modules_beside_it_and_no_installed_ones(tmp_path: Pat
         [sys.executable, tmp_path / "stages" / "prepare.py", "--help"], cwd=ROOT, capture_output=True, text=True, check=False
     )
     assert answer.stderr == f"{tmp_path / 'seal' / '__init__.py'}\n"
+
+
+@pytest.fixture(autouse=True)
+def _collector_as_it_was(monkeypatch: pytest.MonkeyPatch) -> None:
+    for name in ("freeze", "set_threshold"):
+        monkeypatch.setattr(gc, name, lambda *_: None)
+
+
+@dataclasses.dataclass(frozen=True)
+class Named:
+    """The arguments of a stage that takes a name."""
+
+    name: str = command_line.flag("a name")
+
+
+def test_flags_between_plus_signs_are_runs_of_their_own(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(sys, "argv", ["stage.py", "--name", "one", "+", "--name", "+two", "+", "--name", "three"])
+    names: list[str] = []
+    command_line.run(lambda arguments: names.append(arguments.name), Named, None)
+    assert names == ["one", "+two", "three"]
+
+
+@pytest.mark.parametrize("flags", [["--name", "one", "+"], ["+", "--name", "one"], ["--name", "one", "+", "--nam", "two"], []])
+def test_a_mistake_in_any_run_is_told_before_the_first_one_begins(flags: list[str], monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(sys, "argv", ["stage.py", *flags])
+    names: list[str] = []
+    with pytest.raises(SystemExit) as stopped:
+        command_line.run(lambda arguments: names.append(arguments.name), Named, None)
+    assert (stopped.value.code, names) == (2, [])
+
+
+def test_what_a_run_held_is_gone_when_the_next_one_begins(monkeypatch: pytest.MonkeyPatch) -> None:
+    class Model:
+        def __init__(self) -> None:
+            self.itself = self  # as modules with hooks have it: counting references never frees them
+
+    monkeypatch.setattr(sys, "argv", ["stage.py", "--name", "one", "+", "--name", "two"])
+    held: list[weakref.ref[Model]] = []
+    alive: list[int] = []
+
+    def main(arguments: Named) -> None:
+        alive.append(sum(model() is not None for model in held))
+        held.append(weakref.ref(Model()))
+
+    command_line.run(main, Named, None)
+    assert alive == [0, 0]

@@ -124,6 +124,23 @@ def test_shortened_texts_are_counted_once_each_and_ties_are_no_agreement(folders
     assert scores["rejected_score"][4] == scores["chosen_score"][5]
 
 
+def test_two_models_in_one_process_give_what_each_gives_alone(
+    folders: dict[str, Path], tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    alone = {}
+    for name, folder in folders.items():
+        run(tmp_path, folder, some_texts(6))
+        alone[name] = md5(tmp_path / "scores.csv", tmp_path / "check.json")
+    words = ["compare.py"]
+    for name, folder in folders.items():
+        words += ["+"] * (len(words) > 1) + ["--pairs", str(tmp_path / "pairs.parquet"), "--model", str(folder)]
+        words += ["--out", str(tmp_path / f"{name}.csv"), "--check", str(tmp_path / f"{name}.json")]
+    monkeypatch.setattr(sys, "argv", words)
+    monkeypatch.setenv("SEAL_WORK", str(tmp_path / "anew"))
+    command_line.run(compare.main, compare.Arguments, None)
+    assert {name: md5(tmp_path / f"{name}.csv", tmp_path / f"{name}.json") for name in folders} == alone
+
+
 def test_max_length_is_a_limit_too(folders: dict[str, Path], tmp_path: Path) -> None:
     texts = [("\n\nHuman: " + "tea " * 60 + "\n\nAssistant: yes", "\n\nHuman: tea\n\nAssistant: no")]
     _, check = run(tmp_path, folders["electra"], texts, max_length=40)

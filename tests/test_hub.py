@@ -38,7 +38,7 @@ MODELS = {
 ROLES = [*MODELS, "length"]
 ENCODER = "BAAI/bge-m3"
 CONTROL_LABELER, REWRITER = "gemma:7b-instruct-fp16", "mistral:7b-instruct-fp16"
-REWRITE_STAGES = ["rewrite", "rewrite-compare@control", "rewrite-compare@aligned", "rewrite-create-batch", "rewrite-process-batch"]
+REWRITE_STAGES = ["rewrite", "rewrite-compare", "rewrite-create-batch", "rewrite-process-batch"]
 REWRITE_STAGES += ["similarity", "rewrite-table", "robustness"]
 LABELS_OF_VERSIONS = {f"last_response_is_{name}" for name in ("helpful", "harmless", "coherent", "eloquent")} | {"last_response_sentiment"}
 

@@ -116,7 +116,8 @@ def test_every_command_line_is_one_that_its_script_takes(every_stage: dict[str, 
     for stage in every_stage.values():
         script, flags = script_of(stage)
         module = importlib.import_module(script.stem)
-        command_line.parser(module.Arguments, module.__doc__).parse_args(flags)
+        for run in command_line.runs(flags):
+            command_line.parser(module.Arguments, module.__doc__).parse_args(run)
 
 
 def test_every_path_on_a_command_line_is_a_dependency_or_an_output(every_stage: dict[str, dict[str, Any]]) -> None:
