@@ -34,18 +34,20 @@ def main() -> None:
     without = [name for name in stages if not name.startswith(REWRITING)]
     print(f"{len(stages)} stages, {len(stages) - len(without)} of them by rewriting\n")
     print("| round | with, s (steal) | without, s (steal) | difference, s | its stages, s |\n| --- | --- | --- | --- | --- |", flush=True)
-    differences, added = [], []
+    differences: list[float] = []
+    stage_spans: list[dict[str, float]] = []
     for number in range(1, arguments.rounds + 1):
         runs = {len(names): _timed(arguments.clone, names) for names in ([stages, without] if number % 2 else [without, stages])}
         (total, steal, spans), (base, base_steal, _) = runs[len(stages)], runs[len(without)]
         differences.append(total - base)
-        added.append(sum(seconds for name, seconds in spans.items() if name.startswith(REWRITING)))
-        print(
-            f"| {number} | {total:.1f} ({steal:.1f}) | {base:.1f} ({base_steal:.1f}) | {differences[-1]:.1f} | {added[-1]:.1f} |",
-            flush=True,
-        )
-    for what, values in {"difference": differences, "its stages": added}.items():
-        print(f"\n{what}: median {statistics.median(values):.1f} s, {min(values):.1f} to {max(values):.1f}")
+        stage_spans.append({name: seconds for name, seconds in spans.items() if name.startswith(REWRITING)})
+        its = sum(stage_spans[-1].values())
+        print(f"| {number} | {total:.1f} ({steal:.1f}) | {base:.1f} ({base_steal:.1f}) | {differences[-1]:.1f} | {its:.1f} |", flush=True)
+    found = {"difference": differences, "its stages": [sum(spans.values()) for spans in stage_spans]}
+    found |= {name: [spans[name] for spans in stage_spans] for name in stage_spans[0]}
+    print()
+    for what, values in found.items():
+        print(f"{what}: median {statistics.median(values):.1f} s, {min(values):.1f} to {max(values):.1f}")
     _refuse_changes(arguments.clone, "the same inputs gave other bytes than those committed")
 
 
