@@ -6,6 +6,7 @@ import gc
 import os
 import sys
 import types
+from collections import Counter
 from collections.abc import Callable, Sequence
 from pathlib import Path
 from typing import Any, NoReturn
@@ -13,6 +14,7 @@ from typing import Any, NoReturn
 
 def _one_line_for_mistakes(kind: type[BaseException], error: BaseException, trace: types.TracebackType | None) -> None:
     """Tell a mistake of the user's in one line; anything else is a bug and keeps its traceback."""
+    where = "".join(f" ({note})" for note in getattr(error, "__notes__", []))
     if isinstance(error, ModuleNotFoundError):
         print(
             f"error: this Python ({sys.executable}) lacks the package {error.name}; run `make venv` once, then start stages with "
@@ -20,9 +22,9 @@ def _one_line_for_mistakes(kind: type[BaseException], error: BaseException, trac
             file=sys.stderr,
         )
     elif kind.__name__ == "InputError" and kind.__module__ == "seal.errors":
-        print(f"error: {' '.join(str(error).split())}", file=sys.stderr)
+        print(f"error: {' '.join(str(error).split())}{where}", file=sys.stderr)
     elif isinstance(error, OSError) and error.filename:
-        print(f"error: {error.filename}: {error.strerror}; check the path", file=sys.stderr)
+        print(f"error: {error.filename}: {error.strerror}; check the path{where}", file=sys.stderr)
     elif issubclass(kind, KeyboardInterrupt):
         print("interrupted", file=sys.stderr)
     else:
@@ -53,12 +55,23 @@ def run(main: Callable[[Any], None], arguments: type, doc: str | None) -> None:
     # torch and transformers make a million objects that last: looking through them for garbage takes an eighth of the time of loading
     # them, and as much again at exit.
     gc.set_threshold(100_000)
-    parse = parser(arguments, doc).parse_args
-    first, *others = [parse(flags) for flags in runs(sys.argv[1:])]  # so a mistake in any of them is told before work begins
-    main(first)
-    for other in others:
+    takes = parser(arguments, doc)
+    given = runs(sys.argv[1:])
+    if len(given) > 1 and [] in given:
+        takes.error("argument +: no flags stand before it or behind it")
+    parsed = [takes.parse_args(flags) for flags in given]  # so a wrong flag in any of them is told before work begins
+    for name in ("out", "metrics"):
+        paths = Counter(getattr(one, name, None) for one in parsed)
+        for path in [path for path, times in paths.items() if path and times > 1]:
+            takes.error(f"argument --{name}: two runs write {path}, and the second would replace what the first has written")
+    for number, one in enumerate(parsed, start=1):
         gc.collect()  # the model of the run before leaves the device's memory to this one's
-        main(other)
+        try:
+            main(one)
+        except Exception as error:
+            if len(parsed) > 1:
+                error.add_note(f"in run {number} of {len(parsed)}")
+            raise
     gc.freeze()
 
 

@@ -86,6 +86,43 @@ def test_a_mistake_in_any_run_is_told_before_the_first_one_begins(flags: list[st
     assert (stopped.value.code, names) == (2, [])
 
 
+@pytest.mark.parametrize("flags", ["+", "--name one +", "+ --name one", "--name one + + --name two"])
+def test_a_plus_sign_without_flags_on_both_sides_is_named(
+    flags: str, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    monkeypatch.setattr(sys, "argv", ["stage.py", *flags.split()])
+    with pytest.raises(SystemExit):
+        command_line.run(print, Named, None)
+    assert capsys.readouterr().err.startswith("error: argument +: no flags stand before it or behind it; ")
+
+
+@dataclasses.dataclass(frozen=True)
+class Writing:
+    out: str = command_line.flag("where to write")
+
+
+def test_two_runs_that_write_the_same_file_are_refused(monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]) -> None:
+    monkeypatch.setattr(sys, "argv", ["stage.py", "--out", "a.csv", "+", "--out", "b.csv", "+", "--out", "a.csv"])
+    written: list[str] = []
+    with pytest.raises(SystemExit) as stopped:
+        command_line.run(lambda arguments: written.append(arguments.out), Writing, None)
+    assert (stopped.value.code, written) == (2, [])
+    assert "--out: two runs write a.csv" in capsys.readouterr().err
+
+
+def test_a_mistake_met_at_work_names_its_run(tmp_path: Path) -> None:
+    pairs = ["--model", "length", "--pairs", ROOT / "data" / "sample" / "gold.csv", "--max-length", "-1"]
+    words = [*pairs, "--out", tmp_path / "1.csv", "--check", tmp_path / "1.json"]
+    others = [*pairs, "--out", tmp_path / "2.csv", "--check", tmp_path / "2.json"]
+    stage = [sys.executable, ROOT / "stages" / "compare.py"]
+    alone = subprocess.run([*stage, *words], capture_output=True, text=True, check=False)
+    first = subprocess.run([*stage, *words, "+", *others], capture_output=True, text=True, check=False)
+    assert alone.returncode == first.returncode == 1
+    assert alone.stderr.startswith("error: ")
+    assert alone.stderr.count("\n") == 1
+    assert first.stderr == alone.stderr.rstrip("\n") + " (in run 1 of 2)\n"
+
+
 def test_what_a_run_held_is_gone_when_the_next_one_begins(monkeypatch: pytest.MonkeyPatch) -> None:
     class Model:
         def __init__(self) -> None:
