@@ -68,11 +68,29 @@ def _mean(values: list[float]) -> str:
 
 def _timed(clone: Path, *, rewriting: bool) -> tuple[float, float, dict[str, float]]:
     """Seconds of the whole command, those of them taken by other machines, and from each stage's start to that of the next."""
-    _keep(clone / "dvc.lock", lambda name: name.startswith(TRAINING))
-    if not rewriting:
-        _keep(clone / "dvc.yaml", lambda name: not name.startswith(REWRITING))
-    with tempfile.TemporaryDirectory() as work:
+    try:
+        _keep(clone / "dvc.lock", lambda name: name.startswith(TRAINING))
+        if not rewriting:
+            _keep(clone / "dvc.yaml", lambda name: not name.startswith(REWRITING))
         steal, start = _steal(), time.perf_counter()
+        starts = _repro(clone)
+        end, steal = time.perf_counter(), _steal() - steal
+        remembered = _stages(clone / "dvc.lock")
+    finally:  # after Ctrl-C, too; what a stage was about to write then, `dvc checkout` brings back
+        subprocess.run(["git", "checkout", "--quiet", "."], cwd=clone, check=True)  # noqa: S607
+    if any(name.startswith(TRAINING) for name in starts):
+        sys.exit(f"error: {clone}: a training ran; pull its results, so that its time doesn't count")
+    committed = {name: stage for name, stage in _stages(clone / "dvc.lock").items() if rewriting or not name.startswith(REWRITING)}
+    if remembered != committed:
+        sys.exit(f"error: {clone}: the same inputs gave other bytes than those committed")
+    ends = [*list(starts.values())[1:], end]
+    spans = {name: after - before for (name, before), after in zip(starts.items(), ends, strict=True)}
+    return end - start, steal, spans
+
+
+def _repro(clone: Path) -> dict[str, float]:
+    """Run `dvc repro` there; when each stage started."""
+    with tempfile.TemporaryDirectory() as work:
         command = [sys.executable, "-m", "dvc", "repro", "--no-run-cache"]
         # Stages are started as `python`: this one's.
         path = f"{Path(sys.executable).parent}{os.pathsep}{os.environ['PATH']}"
@@ -86,17 +104,7 @@ def _timed(clone: Path, *, rewriting: bool) -> tuple[float, float, dict[str, flo
                 starts[line.split("'")[1]] = time.perf_counter()
         if process.wait():
             sys.exit(f"error: dvc repro failed in {clone}:\n{''.join(lines[-20:])}")
-        end = time.perf_counter()
-    if any(name.startswith(TRAINING) for name in starts):
-        sys.exit(f"error: {clone}: a training ran; pull its results, so that its time doesn't count")
-    remembered = _stages(clone / "dvc.lock")
-    subprocess.run(["git", "checkout", "--quiet", "dvc.yaml", "dvc.lock"], cwd=clone, check=True)  # noqa: S607
-    committed = {name: stage for name, stage in _stages(clone / "dvc.lock").items() if rewriting or not name.startswith(REWRITING)}
-    if remembered != committed:
-        sys.exit(f"error: {clone}: the same inputs gave other bytes than those committed")
-    ends = [*list(starts.values())[1:], end]
-    spans = {name: after - before for (name, before), after in zip(starts.items(), ends, strict=True)}
-    return end - start, _steal() - steal, spans
+    return starts
 
 
 def _keep(path: Path, wanted: Callable[[str], bool]) -> None:
